@@ -1,0 +1,48 @@
+# Everything a person types here sets itself up first, from hashed locks. `make help` lists it.
+PYTHON ?=
+VENV := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-without test check e2e bench agent format diagram clean
+
+help: ## this list
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/ready: requirements/dev.txt requirements/build.txt pyproject.toml scripts/setup
+	@scripts/setup $(PYTHON)
+
+setup: .venv/ready ## make .venv
+
+demo: .venv/ready ## one good upgrade and four bad ones, on real processes (KEEP=1 leaves it running)
+	@$(VENV)/python -m demo $(if $(KEEP),--keep) $(if $(NATS_SERVER),--nats-server $(NATS_SERVER))
+
+demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-test, heartbeat-timeout or guard
+	@$(VENV)/python -m demo --without "$(PROTECTION)"
+
+test: .venv/ready ## all tests but the long ones, under 6 minutes
+	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e"
+
+e2e: .venv/ready ## the demo, and the demo without each of its protections
+	@$(VENV)/python -m pytest -q -m e2e tests/e2e
+
+check: .venv/ready ## lint, format, types, import rules, generated files
+	@$(VENV)/ruff check src tests demo benchmarks docs
+	@$(VENV)/ruff format --check src tests demo benchmarks docs
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports --no-logo
+	@$(VENV)/python docs/diagram.py --check
+
+format: .venv/ready ## format the code
+	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks docs
+	@$(VENV)/ruff format --quiet src tests demo benchmarks docs
+
+diagram: .venv/ready ## generate the state diagram
+	@$(VENV)/python docs/diagram.py
+
+agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
+	@$(VENV)/python -m harmony_fleet.release build --version "$(VERSION)" --output dist/
+
+bench: .venv/ready ## measure, side by side with what people use today
+	@$(VENV)/python -m benchmarks
+
+clean: ## remove what was built, and .venv
+	@rm -rf .venv dist build .demo .cache src/*.egg-info

@@ -1,0 +1,96 @@
+"""Names that become keys, subjects and paths, each checked where it enters.
+
+A version becomes part of a file name and of a Kubernetes label, a device id part of a NATS
+subject: what these patterns let through can leave neither its folder nor its subject.
+"""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from harmony_fleet.contracts.errors import InvalidValue
+
+DEVICE_ID: Final = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+"""As in the signer of device credentials: a name such as `*` or `>` would match every subject."""
+
+VERSION: Final = re.compile(
+    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
+    r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?",
+    re.ASCII,
+)
+"""SemVer 2.0.0, clause 9, without build metadata: `+` is illegal in NATS keys and labels."""
+
+UPGRADE_ID: Final = re.compile(r"[0-9a-f]{32}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+TOKEN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+MAX_VERSION_LENGTH: Final = 63
+"""The longest value of a Kubernetes label."""
+MAX_URL_LENGTH: Final = 2048
+MAX_COUNT: Final = 2**53
+"""Integers above this are not the same number in every JSON reader (RFC 8259, section 6)."""
+
+
+def check_device_id(text: str) -> str:
+    """Raises InvalidValue unless `text` is a device id."""
+    return _match(DEVICE_ID, text, "device id", "1 to 63 of a-z 0-9 _ -, not - or _ at an end")
+
+
+def check_version(text: str) -> str:
+    """Raises InvalidValue unless `text` is a version."""
+    if len(text) > MAX_VERSION_LENGTH:
+        raise InvalidValue(f"version of {len(text)} characters: {MAX_VERSION_LENGTH} is the most")
+    return _match(
+        VERSION, text, "version", "SemVer without build metadata, such as 1.4.0 or 2.0.0-rc.1"
+    )
+
+
+def check_upgrade_id(text: str) -> str:
+    """Raises InvalidValue unless `text` is an upgrade id."""
+    return _match(UPGRADE_ID, text, "upgrade id", "32 hexadecimal digits")
+
+
+def check_sha256(text: str) -> str:
+    """Raises InvalidValue unless `text` is a SHA-256 in lower-case hexadecimal."""
+    return _match(SHA256, text, "SHA-256", "64 lower-case hexadecimal digits")
+
+
+def check_token(text: str) -> str:
+    """Raises InvalidValue unless `text` is an opaque name, such as an instance or a boot id."""
+    return _match(TOKEN, text, "identifier", "1 to 64 of 0-9 A-Z a-z _ -")
+
+
+def check_url(text: str) -> str:
+    """Raises InvalidValue unless `text` is an http or https URL with a host and no credentials."""
+    if len(text) > MAX_URL_LENGTH or not text.isprintable() or " " in text:
+        raise InvalidValue(f"URL {text[:80]!r} is too long or holds unprintable characters")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidValue(f"URL {text!r}: {error}") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise InvalidValue(f"URL {text!r} is not http:// or https:// with a host")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidValue(f"URL of host {host!r} holds credentials; leave them out")
+    return text
+
+
+def check_count(number: int, name: str, minimum: int = 0) -> int:
+    """Raises InvalidValue unless `minimum <= number <= 2**53`."""
+    if not minimum <= number <= MAX_COUNT:
+        raise InvalidValue(f"{name} {number} is not between {minimum} and 2**53")
+    return number
+
+
+def check_text(text: str, name: str, limit: int) -> str:
+    """Raises InvalidValue if `text` has more than `limit` characters."""
+    if len(text) > limit:
+        raise InvalidValue(f"{name} has {len(text)} characters; {limit} is the most")
+    return text
+
+
+def _match(pattern: re.Pattern[str], text: str, name: str, form: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise InvalidValue(f"{text[:80]!r} is not a {name} ({form})")
+    return text
