@@ -1,0 +1,18 @@
+"""One rule for all suites: where HARMONY_FLEET_NO_SKIPS is set, a skipped test has failed."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("fleet", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("fleet")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("HARMONY_FLEET_NO_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
