@@ -1,0 +1,196 @@
+"""The one way back, whoever takes it and whatever the cause.
+
+Rules
+1. The target's digest is checked before anything is journaled: with a damaged target there is
+   nothing to go back to, and the new version must stay.
+2. Reverting is journaled with its cause before the link is touched, RolledBack after the link is
+   durable: a start in between finishes what was begun.
+3. A step that the disk refuses is tried again by a primary, and left to the primary by the guard.
+"""
+
+from typing import assert_never
+
+from harmony_fleet.agent.upgrade.illegal import IllegalEvent
+from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage, advance, end
+from harmony_fleet.agent.upgrade.states import (
+    EXIT_RESTART,
+    EXIT_STOP,
+    Asked,
+    Began,
+    CancelWork,
+    Checking,
+    CheckTarget,
+    CloseAttempt,
+    CutoverPrepared,
+    Deadline,
+    Effect,
+    Event,
+    Exit,
+    GuardDone,
+    Idle,
+    Leaving,
+    LinkSwapped,
+    OpenState,
+    OrderRead,
+    OrderUnusable,
+    Party,
+    ReadOrder,
+    Report,
+    Reported,
+    Reverting,
+    SayReady,
+    ServiceStopping,
+    StartClock,
+    StepDone,
+    StepFailed,
+    StopCandidate,
+    StopClocks,
+    StopReceived,
+    SwapLink,
+    TargetDamaged,
+    TargetSound,
+    TimeRanOut,
+    Trial,
+    WorkEnded,
+)
+from harmony_fleet.agent.upgrade.stop_signal import answer_stop
+from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause
+
+Transition = tuple[OpenState, tuple[Effect, ...]]
+
+
+def begin(
+    running: str, journal: Journal, why: Cause, party: Party, stopping: bool = False
+) -> Transition:
+    """Leave whatever was under way and go back. Nothing is journaled until the target is sound."""
+    state = Checking(running, journal, why, party, stopping)
+    leave = () if party is Party.GUARD else (CancelWork(), StopClocks())
+    return state, (*leave, _check(journal))
+
+
+def resume(running: str, journal: Journal, party: Party) -> Transition:
+    """Finish what an earlier process began, or undo a cutover that nobody committed."""
+    attempt = attempt_of(journal)
+    why = attempt.cause if attempt.stage is Stage.REVERTING else None
+    return begin(running, journal, why or interrupted(), party)
+
+
+def interrupted() -> Cause:
+    return cause(
+        CauseKind.INTERRUPTED,
+        "the agent was restarted before the operator had committed the upgrade: order it again",
+    )
+
+
+def step(state: Checking | Reverting, event: Event) -> Transition:
+    """Raises IllegalEvent where `event` cannot happen in `state`."""
+    match event:
+        case StepDone():
+            return _checked(state, event) if isinstance(state, Checking) else _done(state, event)
+        case StopReceived():
+            return state, (answer_stop(state.journal, event),)
+        case TimeRanOut(Deadline.RETRY):
+            return state, (_try_again(state),)
+        case ServiceStopping():
+            return Leaving(state.journal, EXIT_STOP), (Exit(EXIT_STOP),)
+        case OrderRead() | OrderUnusable() | Reported() | TimeRanOut():
+            return state, ()
+        case Began() | Asked() | WorkEnded():
+            raise IllegalEvent(state, event)
+        case _:
+            assert_never(event)
+
+
+def _check(journal: Journal) -> CheckTarget:
+    attempt = attempt_of(journal)
+    return CheckTarget(attempt.from_version, attempt.target_sha256)
+
+
+def _try_again(state: Checking | Reverting) -> Effect:
+    if isinstance(state, Checking):
+        return _check(state.journal)
+    return SwapLink(attempt_of(state.journal).from_version)
+
+
+def _checked(state: Checking, event: StepDone) -> Transition:
+    match event:
+        case TargetSound():
+            journal = advance(state.journal, Stage.REVERTING, cause=state.cause)
+            target = attempt_of(journal).from_version
+            reverting = Reverting(state.running, journal, state.party, state.stopping)
+            return reverting, (SwapLink(target),)
+        case TargetDamaged(reason):
+            return _nowhere_to_go(state, reason)
+        case _:
+            raise IllegalEvent(state, event)
+
+
+def _nowhere_to_go(state: Checking, reason: str) -> Transition:
+    if state.stopping:
+        return Leaving(state.journal, EXIT_STOP), (Exit(EXIT_STOP),)
+    match state.party:
+        case Party.GUARD:
+            return GuardDone(state.journal), ()
+        case Party.OLD:
+            return state, (SayReady(), StartClock(Deadline.RETRY))
+        case Party.NEW:
+            return enter_trial(state.running, _damaged(state.journal, reason))
+        case _:
+            assert_never(state.party)
+
+
+def _damaged(journal: Journal, reason: str) -> Journal:
+    """Say it once: repeating the check must not make a new statement each time."""
+    why = cause(
+        CauseKind.ROLLBACK_TARGET_DAMAGED,
+        f"cannot go back: {reason}; commit this upgrade, or repair that version's file",
+    )
+    attempt = attempt_of(journal)
+    if attempt.stage is Stage.CUTOVER and attempt.cause == why:
+        return journal
+    return advance(journal, Stage.CUTOVER, cause=why)
+
+
+def enter_trial(running: str, journal: Journal) -> Transition:
+    """Armed as the primary that nobody committed; the report comes after the arming."""
+    effects = (
+        SayReady(),
+        StopClocks(),
+        StartClock(Deadline.STOP),
+        StartClock(Deadline.OVERALL),
+        Report(),
+        ReadOrder(),
+    )
+    return Trial(running, journal), effects
+
+
+def _done(state: Reverting, event: StepDone) -> Transition:
+    match event:
+        case LinkSwapped():
+            attempt = attempt_of(state.journal)
+            journal = end(state.journal, Stage.ROLLED_BACK, attempt.cause)
+            return _after(state, journal, CloseAttempt(keep=(attempt.from_version,)))
+        case StepFailed() if state.party is Party.GUARD:
+            return GuardDone(state.journal), ()
+        case StepFailed():
+            return state, (SayReady(), StartClock(Deadline.RETRY))
+        case TargetSound() | TargetDamaged() | CutoverPrepared():
+            raise IllegalEvent(state, event)
+        case _:
+            raise IllegalEvent(state, event)
+
+
+def _after(state: Reverting, journal: Journal, close: CloseAttempt) -> Transition:
+    if state.party is Party.GUARD:
+        return GuardDone(journal), (close,)
+    if state.stopping or state.party is Party.NEW:
+        code = EXIT_STOP if state.stopping else EXIT_RESTART
+        return Leaving(journal, code), (StopCandidate(), close, Exit(code))
+    return Idle(state.running, journal), (StopCandidate(), close, Report(), ReadOrder())
+
+
+def attempt_of(journal: Journal) -> Attempt:
+    attempt = journal.open_attempt
+    if attempt is None:
+        raise ValueError("no attempt is under way")
+    return attempt

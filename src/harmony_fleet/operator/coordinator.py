@@ -1,0 +1,399 @@
+"""What the operator does about one device: `step(case, event) -> (case, effects)`. Pure.
+
+Rules
+1. The stop goes out only when this operator itself has seen a live heartbeat of the target
+   version that names this upgrade, the status says CutoverReady, and nobody ordered an abort.
+2. No answer to a stop means unknown: it is sent again, and nothing follows from it.
+3. A verdict comes from the device, in the status or its `ended` list; once recorded it is final.
+4. `current_version` comes from a primary's heartbeat alone.
+5. No clock ends an upgrade: one that does not move is shown with what it waits for.
+6. The record is stored before any effect is performed.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from harmony_fleet.contracts.commands import Answer, Outcome
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.upgrade import (
+    ENDED_KEPT,
+    AgentUpgradePhase,
+    Artifact,
+    Desired,
+    Ended,
+    Marker,
+    Status,
+    cause,
+)
+from harmony_fleet.operator.records import DeviceRecord, Happening, Order
+
+PAST_KEPT = 16
+CALM_BEATS = 5
+"""So many heartbeats of one process in a row end the suspicion of a duplicate identity."""
+
+
+class OrderRefused(FleetError):
+    """The order cannot be given now. Nothing was changed."""
+
+    kind = "order_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who has been heard as primary under one device id."""
+
+    recent: tuple[tuple[str, str], ...] = ()
+    """(boot_id, instance_id), the latest last, each once."""
+    calm: int = 0
+    """Heartbeats since the last change."""
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One device: what is stored, and what only this operator's memory holds."""
+
+    record: DeviceRecord
+    seen_upgrade: str | None = None
+    """A live heartbeat of the order's version named this upgrade_id."""
+    stop_in_flight: bool = False
+    unanswered: int = 0
+    """Stops without an answer, in a row."""
+    heartbeat: Heartbeat | None = None
+    """The latest of the primary."""
+    candidate: Heartbeat | None = None
+    """The latest of a candidate."""
+    identity: Identity = field(default_factory=Identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    upgrade_id: str
+    version: str
+    artifact: Artifact
+    now: str
+    retry: bool = False
+    replace: bool = False
+    """Give the order although another is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbortOrdered:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatSeen:
+    heartbeat: Heartbeat
+    live: bool
+    """Stored since this operator connected: not a replayed last value."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSeen:
+    status: Status
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerSeen:
+    """What the bucket holds for this device: None where it holds nothing readable."""
+
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopAnswered:
+    upgrade_id: str
+    answer: Answer
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopUnanswered:
+    upgrade_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SightForgotten:
+    """The plane was lost: what was seen before it may not count any more."""
+
+
+Event = (
+    Ordered
+    | AbortOrdered
+    | HeartbeatSeen
+    | StatusSeen
+    | MarkerSeen
+    | StopAnswered
+    | StopUnanswered
+    | SightForgotten
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteMarker:
+    """The bucket's value for this device becomes this one, by compare-and-set."""
+
+    marker: Marker
+
+
+@dataclass(frozen=True, slots=True)
+class SendStop:
+    upgrade_id: str
+    after: int
+    """How many before it went unanswered: the wait grows with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    happening: Happening
+
+
+Effect = WriteMarker | SendStop | Tell
+Transition = tuple[Case, tuple[Effect, ...]]
+
+
+def step(case: Case, event: Event) -> Transition:
+    """Raises OrderRefused where an order cannot be given; nothing is changed then."""
+    match event:
+        case Ordered():
+            return _ordered(case, event)
+        case AbortOrdered():
+            return _abort(case)
+        case HeartbeatSeen():
+            return _with_stop(*_heartbeat(case, event))
+        case StatusSeen():
+            return _with_stop(*_status(case, event))
+        case MarkerSeen():
+            return _marker(case, event)
+        case StopAnswered():
+            return _with_stop(*_answered(case, event))
+        case StopUnanswered():
+            unanswered = replace(case, stop_in_flight=False, unanswered=case.unanswered + 1)
+            return _with_stop(unanswered, ())
+        case SightForgotten():
+            return replace(case, seen_upgrade=None), ()
+        case _:
+            assert_never(event)
+
+
+def _ordered(case: Case, event: Ordered) -> Transition:
+    record, current = case.record, case.record.order
+    name = record.device_id
+    if case.identity.duplicate:
+        raise OrderRefused(
+            f"two devices answer to {name!r}: give one of them another identity, then order again"
+        )
+    if current and current.open and not event.replace:
+        raise OrderRefused(
+            f"{name} is already being upgraded to {current.version} ({current.phase}): wait for "
+            f"it, or run `fleet abort {name}` first"
+        )
+    if record.current_version == event.version and not (current and current.open):
+        raise OrderRefused(f"{name} already runs {event.version}: nothing was ordered")
+    order = Order(
+        event.upgrade_id,
+        record.highest + 1,
+        event.version,
+        event.artifact,
+        event.now,
+        retry=event.retry,
+        from_version=record.current_version,
+        since=event.now,
+    )
+    past = (*record.past, current)[-PAST_KEPT:] if current else record.past
+    record = replace(record, order=order, past=past, highest=order.generation)
+    case = replace(case, record=record, seen_upgrade=None, stop_in_flight=False, unanswered=0)
+    told = Happening("ordered", f"upgrade to {event.version} ordered", event.upgrade_id)
+    return case, (Tell(told), WriteMarker(order.marker(name)))
+
+
+def _abort(case: Case) -> Transition:
+    order, name = case.record.order, case.record.device_id
+    if order is None or not order.open:
+        raise OrderRefused(f"{name} has no upgrade under way: there is nothing to abort")
+    if order.phase is AgentUpgradePhase.COMMITTED:
+        raise OrderRefused(
+            f"{name} has committed {order.version} already; it is in probation and rolls back by "
+            "itself if the version fails: to go back, order the older version afterwards"
+        )
+    if order.desired is Desired.ABORT:
+        return case, (WriteMarker(order.marker(name)),)
+    order = replace(order, desired=Desired.ABORT)
+    told = Happening("abort_ordered", f"abort of {order.version} ordered", order.upgrade_id)
+    record = replace(case.record, order=order)
+    return replace(case, record=record), (Tell(told), WriteMarker(order.marker(name)))
+
+
+def _heartbeat(case: Case, event: HeartbeatSeen) -> Transition:
+    beat, record, order = event.heartbeat, case.record, case.record.order
+    effects: list[Effect] = []
+    if beat.role is Role.CANDIDATE:
+        case = replace(case, candidate=beat)
+    elif beat.role is Role.PRIMARY:
+        case, told = _primary(case, event)
+        effects += told
+    if (
+        event.live
+        and order is not None
+        and order.open
+        and beat.upgrade_id == order.upgrade_id
+        and beat.agent_version == order.version
+        and case.seen_upgrade != order.upgrade_id
+    ):
+        case = replace(case, seen_upgrade=order.upgrade_id)
+        sentence = f"heartbeat of {order.version} seen from the {beat.role}"
+        effects.append(Tell(Happening("candidate_seen", sentence, order.upgrade_id)))
+    if case.record is not record and case.record.current_version:
+        sentence = f"runs {case.record.current_version}"
+        effects.append(Tell(Happening("version", sentence)))
+    return case, tuple(effects)
+
+
+def _primary(case: Case, event: HeartbeatSeen) -> tuple[Case, list[Effect]]:
+    beat, record = event.heartbeat, case.record
+    if record.current_version != beat.agent_version and (
+        event.live or record.current_version is None
+    ):
+        record = replace(record, current_version=beat.agent_version)
+    was = case.identity
+    identity = _observe_identity(was, beat) if event.live else was
+    case = replace(case, record=record, heartbeat=beat, identity=identity)
+    if identity.duplicate and not was.duplicate:
+        sentence = "two processes answer under this identity in turn: no order goes to either"
+        return case, [Tell(Happening("duplicate_identity", sentence))]
+    return case, []
+
+
+def _observe_identity(identity: Identity, beat: Heartbeat) -> Identity:
+    """One that was replaced and comes back means that two take turns; instances never return."""
+    who = (beat.boot_id, beat.instance_id)
+    if identity.recent[-1:] == (who,):
+        calm = identity.calm + 1
+        return replace(identity, calm=calm, duplicate=identity.duplicate and calm < CALM_BEATS)
+    others = tuple(one for one in identity.recent if one != who)
+    returned = who in identity.recent
+    return Identity((*others, who)[-8:], 0, identity.duplicate or returned)
+
+
+def _status(case: Case, event: StatusSeen) -> Transition:
+    status, record = event.status, case.record
+    if status.journal_id == record.journal_id and status.seq <= record.seq:
+        return case, ()  # one seq is one statement: older, or taken in already
+    orders = [*record.past, *((record.order,) if record.order else ())]
+    judged = [_judge(order, status, event.now) for order in orders]
+    effects = tuple(
+        Tell(_told(after))
+        for before, after in zip(orders, judged, strict=True)
+        if (before.phase, before.cause) != (after.phase, after.cause)
+    )
+    record = replace(
+        record,
+        order=judged[-1] if record.order else None,
+        past=tuple(judged[:-1]) if record.order else tuple(judged),
+        highest=max(record.highest, status.generation),
+        journal_id=status.journal_id,
+        seq=status.seq,
+    )
+    return (replace(case, record=record) if record != case.record else case), effects
+
+
+def _judge(order: Order, status: Status, now: str) -> Order:
+    """The order as this status leaves it."""
+    if not order.open:
+        return order
+    verdict = next((e for e in status.ended if e.upgrade_id == order.upgrade_id), None)
+    if status.upgrade_id == order.upgrade_id and status.phase is not None:
+        return _entered(order, status, now)
+    if verdict is not None:
+        return _ended(order, verdict, now)
+    if _never_started(order, status):
+        return replace(order, phase=AgentUpgradePhase.NEVER_STARTED, since=now)
+    return order
+
+
+def _entered(order: Order, status: Status, now: str) -> Order:
+    phase = status.phase or AgentUpgradePhase.UNKNOWN
+    since = order.since if phase is order.phase else now
+    return replace(
+        order,
+        phase=phase,
+        since=since,
+        cause=status.cause,
+        attempt=status.attempt,
+        from_version=status.from_version or order.from_version,
+    )
+
+
+def _ended(order: Order, verdict: Ended, now: str) -> Order:
+    why = cause(verdict.cause, f"ended as {verdict.cause}") if verdict.cause else None
+    return replace(order, phase=verdict.phase, since=now, cause=order.cause or why)
+
+
+def _never_started(order: Order, status: Status) -> bool:
+    """Inferred only where the device's list of ended upgrades reaches back that far."""
+    if status.generation <= order.generation or not status.ended_complete:
+        return False
+    if order.upgrade_id in {status.upgrade_id, status.deferred}:
+        return False
+    if len(status.ended) < ENDED_KEPT:
+        return True
+    return order.generation > status.ended[0].generation
+
+
+def _told(order: Order) -> Happening:
+    sentence = f"{order.version}: {order.phase}"
+    if order.cause is not None:
+        sentence = f"{sentence}, {order.cause.kind}: {order.cause.sentence}"
+    return Happening("phase", sentence, order.upgrade_id)
+
+
+def _marker(case: Case, event: MarkerSeen) -> Transition:
+    """The bucket is a cache: where it differs from the store, it is written again."""
+    order = case.record.order
+    if order is None or not order.open:
+        return case, ()
+    wanted = order.marker(case.record.device_id)
+    return (case, ()) if event.marker == wanted else (case, (WriteMarker(wanted),))
+
+
+def _answered(case: Case, event: StopAnswered) -> Transition:
+    order = case.record.order
+    case = replace(case, stop_in_flight=False)
+    if order is None or order.upgrade_id != event.upgrade_id or not order.open:
+        return case, ()
+    match event.answer.outcome:
+        case Outcome.OK:
+            phase = AgentUpgradePhase.COMMITTED
+            record = replace(case.record, order=replace(order, phase=phase, since=event.now))
+            sentence = f"{order.version}: committed, in probation"
+            told = Tell(Happening("phase", sentence, order.upgrade_id))
+            case = replace(case, record=record, unanswered=0)
+            return case, () if order.phase is phase else (told,)
+        case Outcome.REFUSED:
+            sentence = f"the device refused the stop: {event.answer.reason}"
+            told = Tell(Happening("stop_refused", sentence, order.upgrade_id))
+            first = case.unanswered == 0
+            return replace(case, unanswered=case.unanswered + 1), (told,) if first else ()
+        case Outcome.ENDED | Outcome.UNKNOWN:
+            return replace(case, unanswered=case.unanswered + 1), ()
+        case _:
+            assert_never(event.answer.outcome)
+
+
+def _with_stop(case: Case, effects: tuple[Effect, ...]) -> Transition:
+    """The decision to commit: all of rule 1, and no other stop on its way."""
+    order = case.record.order
+    if (
+        order is None
+        or order.desired is not Desired.RUN
+        or order.phase is not AgentUpgradePhase.CUTOVER_READY
+        or case.seen_upgrade != order.upgrade_id
+        or case.identity.duplicate
+        or case.stop_in_flight
+    ):
+        return case, effects
+    send = SendStop(order.upgrade_id, case.unanswered)
+    return replace(case, stop_in_flight=True), (*effects, send)

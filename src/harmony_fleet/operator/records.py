@@ -1,0 +1,98 @@
+"""What the operator's store holds: devices with their orders, releases, events.
+
+Immutable. Only what was ordered, observed and reported stands here; how long ago a device was
+last heard, and which heartbeat allows a commit, is remembered in memory and never stored.
+"""
+
+from dataclasses import dataclass
+
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Cause, Desired, Marker
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One upgrade of one device, as it was ordered and as far as the device has reported it."""
+
+    upgrade_id: str
+    generation: int
+    version: str
+    artifact: Artifact
+    ordered_at: str
+    """RFC 3339, UTC."""
+    desired: Desired = Desired.RUN
+    retry: bool = False
+    from_version: str | None = None
+    """As the device reported it."""
+    phase: AgentUpgradePhase = AgentUpgradePhase.PENDING
+    since: str = ""
+    """When `phase` was entered, by the operator's clock. RFC 3339, UTC; for people."""
+    attempt: int = 0
+    cause: Cause | None = None
+
+    @property
+    def open(self) -> bool:
+        return not self.phase.final
+
+    def marker(self, device_id: str) -> Marker:
+        return Marker(
+            device_id,
+            self.upgrade_id,
+            self.generation,
+            self.version,
+            self.artifact,
+            self.desired,
+            self.retry,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    device_id: str
+    current_version: str | None = None
+    """What a primary's heartbeat said that it runs. Never what was ordered."""
+    order: Order | None = None
+    """The newest order, open or ended."""
+    past: tuple[Order, ...] = ()
+    """Older orders, oldest first, the last 16. A replaced one may still be open."""
+    highest: int = 0
+    """The highest generation that this store or the device's status has named."""
+    journal_id: str | None = None
+    """Of the last status that was taken in; `seq` counts within it."""
+    seq: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    version: str
+    artifact_name: str
+    """File name below `/artifacts`."""
+    size_bytes: int
+    sha256: str
+    python: str
+    """What the artifact's manifest demands, such as `>=3.11`."""
+    added_at: str
+    """RFC 3339, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something to be told about a device, before it has a number and a time."""
+
+    kind: str
+    """Stable: `ordered`, `phase`, `stop_sent`, `version`, `aborted`, `duplicate_identity`…"""
+    sentence: str
+    upgrade_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEvent:
+    """One entry of a device's history."""
+
+    number: int
+    """Grows over all devices."""
+    device_id: str
+    at: str
+    """RFC 3339, UTC."""
+    kind: str
+    sentence: str
+    upgrade_id: str | None = None
