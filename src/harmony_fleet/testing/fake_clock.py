@@ -1,0 +1,93 @@
+"""Time that passes only where somebody waits for it: an event loop that never really sleeps.
+
+    run(main())  # asyncio.sleep(3600) in it returns at once, an hour later
+
+Rules
+1. Where nothing is ready to run, time jumps to the next moment that somebody waits for.
+2. Threads are none: what is given to `asyncio.to_thread` runs at once, in this one, in order.
+3. Where nobody waits for a moment and nothing is ready, nothing will ever happen: NothingHappens.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from harmony_fleet.agent.upgrade.record import BootTime
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+GRACE_S = 2.0
+"""Real seconds in which the loop's own threads may still end, at its close."""
+
+
+class NothingHappens(RuntimeError):
+    """Everybody waits for somebody else."""
+
+
+class _Jump(selectors.DefaultSelector):
+    """Waits for nothing but what is ready now; else moves the clock by the time it should wait."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            ready = super().select(GRACE_S)
+            if not ready:
+                raise NothingHappens("nothing is ready, and nobody waits for a moment to come")
+            return ready
+        ready = super().select(0)
+        if not ready:
+            self.now_s += max(0.0, timeout)
+        return ready
+
+
+class _AtOnce(ThreadPoolExecutor):
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - it is whoever waits for the future that handles it
+            future.set_exception(error)
+        return future
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+        self.set_default_executor(_AtOnce())
+
+    def time(self) -> float:
+        return self._jump.now_s
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, in a time of its own that begins at 0."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(main)
+
+
+@dataclass
+class FakeClock:
+    """A ports.Clock whose time is the running loop's, and passes between boots as you say."""
+
+    boot_id: str = "boot-1"
+    seconds: float = 0.0
+    """Since boot, when the loop's time was 0; without a loop, now."""
+
+    def boot_time(self) -> BootTime:
+        return BootTime(self.boot_id, self.seconds + _loop_s())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def _loop_s() -> float:
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return 0.0
