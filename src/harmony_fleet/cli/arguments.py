@@ -1,0 +1,71 @@
+"""Arguments that several commands take, checked where they enter, completed from the operator."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from harmony_fleet.cli.settings import Settings, settings
+from harmony_fleet.contracts.identity import check_device_id, check_version
+
+COMPLETION_LIMIT_S = 1.0
+
+
+class DeviceId(click.ParamType[str]):
+    """Raises InvalidValue: not of a device id's form."""
+
+    name = "device"
+
+    def convert(
+        self, value: str, _param: click.Parameter | None, _context: click.Context | None
+    ) -> str:
+        return check_device_id(value)
+
+    def shell_complete(
+        self, context: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _offer(context, "/api/v1/devices", "devices", "device_id", incomplete)
+
+
+class Version(click.ParamType[str]):
+    """Raises InvalidValue: not of a version's form."""
+
+    name = "version"
+
+    def convert(
+        self, value: str, _param: click.Parameter | None, _context: click.Context | None
+    ) -> str:
+        return check_version(value)
+
+    def shell_complete(
+        self, context: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _offer(context, "/api/v1/releases", "releases", "version", incomplete)
+
+
+def _offer(
+    context: click.Context, path: str, field: str, name: str, incomplete: str
+) -> list[CompletionItem]:
+    """What the operator knows; nothing, and quickly, where it does not answer."""
+    from harmony_fleet.cli.client import FleetClient
+    from harmony_fleet.cli.output import parsed
+    from harmony_fleet.contracts.errors import FleetError
+
+    try:
+        with context.scope(cleanup=False):
+            chosen: Settings = settings()
+        with FleetClient(chosen.data, COMPLETION_LIMIT_S) as client:
+            found = [str(one[name]) for one in parsed(client.get(path))[field]]
+    except (FleetError, OSError, LookupError, TypeError):
+        return []
+    return [CompletionItem(text) for text in found if text.startswith(incomplete)]
+
+
+def devices_argument(*, required: bool = False) -> Callable[[Any], Any]:
+    return click.argument(
+        "devices", metavar="DEVICE...", type=DeviceId(), nargs=-1, required=required
+    )
+
+
+device_argument = click.argument("device", metavar="DEVICE", type=DeviceId())

@@ -1,0 +1,175 @@
+"""The operator's HTTP API, one method for each thing that a command asks.
+
+Where the operator listens and which token it takes stand in the data folder. Answers are the
+bytes that came, of a status below 300; all else is a typed error with a sentence for a person.
+No proxy of the environment is used: the operator is on this machine, or named by its URL.
+"""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self
+
+import httpx
+
+from harmony_fleet.cli.errors import (
+    NotUp,
+    Refused,
+    ServerBusy,
+    ServerFailed,
+    Unreachable,
+    WrongToken,
+)
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.contracts.identity import check_device_id, check_url, check_version
+
+CONNECT_LIMIT_S: Final = 5.0
+ANSWER_LIMIT_S: Final = 30.0
+
+_INPUT_STATUSES: Final = frozenset({400, 404, 409, 413, 422})
+
+
+class FleetClient:
+    """Raises from every method: a CommandFailed of `errors`, or Refused."""
+
+    def __init__(self, data: Path, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
+        self.data = data
+        self.url, self.nats_url = _where(data)
+        self._limit_s = answer_limit_s
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {_token(data)}"},
+            timeout=httpx.Timeout(answer_limit_s, connect=min(CONNECT_LIMIT_S, answer_limit_s)),
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def devices(self) -> bytes:
+        return self.get("/api/v1/devices")
+
+    def device(self, device_id: str) -> bytes:
+        return self.get(f"/api/v1/devices/{check_device_id(device_id)}")
+
+    def events(self, device_id: str, after: int, limit: int) -> bytes:
+        path = f"/api/v1/devices/{check_device_id(device_id)}/events"
+        return self.get(f"{path}?after={after}&limit={limit}")
+
+    def why(self, device_id: str) -> bytes:
+        return self.get(f"/api/v1/devices/{check_device_id(device_id)}/why")
+
+    def enrol(self, device_id: str, public_key: str) -> bytes:
+        document = {"device_id": check_device_id(device_id), "public_key": public_key}
+        return self._post("/api/v1/devices", document)
+
+    def releases(self) -> bytes:
+        return self.get("/api/v1/releases")
+
+    def release(self, version: str) -> bytes:
+        return self.get(f"/api/v1/releases/{check_version(version)}")
+
+    def add_release(self, version: str, artifact: BinaryIO) -> tuple[bytes, bool]:
+        """Streams the file. False: the operator had these very bytes already."""
+        path = f"/api/v1/releases/{check_version(version)}"
+        answer = self._send("PUT", path, content=artifact)
+        return answer.content, answer.status_code == httpx.codes.CREATED
+
+    def upgrade(
+        self, devices: list[str] | None, version: str, *, retry: bool, replace: bool
+    ) -> bytes:
+        """`devices` None: all of them."""
+        names = None if devices is None else [check_device_id(name) for name in devices]
+        order = {"devices": names, "version": check_version(version)}
+        return self._post("/api/v1/upgrades", {**order, "retry": retry, "replace": replace})
+
+    def abort(self, devices: list[str]) -> bytes:
+        names = [check_device_id(name) for name in devices]
+        return self._post("/api/v1/aborts", {"devices": names})
+
+    def get(self, path: str) -> bytes:
+        return self._send("GET", path).content
+
+    def _post(self, path: str, document: dict[str, Any]) -> bytes:
+        return self._send("POST", path, json=document).content
+
+    def _send(self, method: str, path: str, **body: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **body)
+        except httpx.ConnectError as error:
+            raise NotUp(self.data) from error
+        except httpx.TimeoutException as error:
+            raise Unreachable(
+                f"the operator at {self.url} did not answer within {self._limit_s:g} s: "
+                "look at what `fleet up` says"
+            ) from error
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"the connection to the operator at {self.url} broke off "
+                f"({type(error).__name__}): look at what `fleet up` says"
+            ) from error
+        if answer.is_success:
+            return answer
+        raise self._error(answer)
+
+    def _error(self, answer: httpx.Response) -> FleetError:
+        kind, message = _said(answer)
+        if answer.status_code in {401, 403}:
+            return WrongToken(
+                f"the operator at {self.url} does not take the token in {self.data / 'token'}: "
+                "run as the user who ran `fleet up`, with the same --data"
+            )
+        if answer.status_code in _INPUT_STATUSES:
+            return Refused(message, kind)
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return ServerBusy(message)
+        return ServerFailed(
+            f"the operator at {self.url} failed with HTTP {answer.status_code} ({message}): "
+            "look at what `fleet up` says"
+        )
+
+
+def _where(data: Path) -> tuple[str, str]:
+    """The operator's URL, and the message plane's."""
+    try:
+        up = json.loads((data / "up.json").read_bytes())
+        return check_url(up["url"]), str(up.get("nats_url", ""))
+    except FileNotFoundError as error:
+        raise NotUp(data) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ServerFailed(
+            f"{data / 'up.json'} does not say where the operator is ({error}): restart `fleet up`"
+        ) from error
+
+
+def _token(data: Path) -> str:
+    path = data / "token"
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise NotUp(data) from error
+    except ValueError as error:
+        raise WrongToken(f"{path} holds no token: restart `fleet up`") from error
+    if not token.isprintable() or " " in token:
+        raise WrongToken(f"{path} holds no token: restart `fleet up`")
+    return token
+
+
+def _said(answer: httpx.Response) -> tuple[str, str]:
+    """The error's kind and sentence, or the best that can be made of what came instead."""
+    try:
+        error = answer.json()["error"]
+        return str(error["kind"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return "http", f"HTTP {answer.status_code} {answer.reason_phrase}".strip()

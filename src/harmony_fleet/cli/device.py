@@ -1,0 +1,103 @@
+"""`fleet device`: what the operator knows of devices, and devices pretended on this machine."""
+
+import click
+
+from harmony_fleet.cli.arguments import DeviceId, Version, device_argument, devices_argument
+from harmony_fleet.cli.settings import FleetGroup, settings
+
+MOST_AT_ONCE = 200
+"""New devices by one command: each is a supervisor and an agent on this machine."""
+
+
+@click.group(cls=FleetGroup)
+def device() -> None:
+    """Look at devices, or start some on this machine."""
+
+
+@device.command("list")
+@click.option("--watch", "watches", is_flag=True, help="Go on, and show what changes.")
+def list_devices(watches: bool) -> None:
+    """All devices: what each runs, and how far its newest upgrade is."""
+    from harmony_fleet.cli import showing_devices, watch
+
+    chosen = settings()
+    if watches:
+        watch.watch(chosen)
+        return
+    with chosen.connect() as client:
+        showing_devices.show_list(chosen, client.devices())
+
+
+@device.command()
+@device_argument
+def show(device: str) -> None:
+    """Everything that is known of one device."""
+    from harmony_fleet.cli import showing_devices
+
+    chosen = settings()
+    with chosen.connect() as client:
+        showing_devices.show_one(chosen, client.device(device))
+
+
+@device.command()
+@device_argument
+@click.option("--follow", is_flag=True, help="Go on with what happens next.")
+def events(device: str, follow: bool) -> None:
+    """What happened to one device, oldest first."""
+    from harmony_fleet.cli import showing_devices
+
+    chosen = settings()
+    if follow:
+        showing_devices.follow_events(chosen, device)
+        return
+    with chosen.connect() as client:
+        showing_devices.show_events(chosen, client, device)
+
+
+@device.command("start-local")
+@click.argument("what", metavar="[N | DEVICE...]", type=DeviceId(), nargs=-1)
+@click.option("--version", type=Version(), help="What they run at first; else the newest release.")
+@click.option("--plain-file", is_flag=True, help="Installed as a plain file, as a package would.")
+@click.option(
+    "--timing",
+    type=click.Choice(["quick", "production"]),
+    default="quick",
+    show_default=True,
+    help="How long they wait, and how long a new version is on probation.",
+)
+def start_local(what: tuple[str, ...], version: str | None, plain_file: bool, timing: str) -> None:
+    """Start N new devices (one, unless said) as real processes on this machine.
+
+    They are named local-1, local-2 and so on; each has its own key, its own folder below the data
+    folder, and a supervisor that stands in for the machine's service manager. Where DEVICE... is
+    named, those that were stopped are started again, as they were.
+    """
+    number, again = _number_or_names(what)
+    from harmony_fleet.cli import local_devices
+
+    if again:
+        local_devices.start_again(settings(), again)
+        return
+    wanted = local_devices.Wanted(number, version, plain_file, timing)
+    local_devices.start_new(settings(), wanted)
+
+
+def _number_or_names(what: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    if not what:
+        return 1, ()
+    if not any(text.isdigit() for text in what):
+        return 0, what
+    if len(what) > 1 or not 1 <= int(what[0]) <= MOST_AT_ONCE:
+        raise click.UsageError(
+            f"Say one number from 1 to {MOST_AT_ONCE}, or the names of devices that were stopped."
+        )
+    return int(what[0]), ()
+
+
+@device.command("stop-local")
+@devices_argument()
+def stop_local(devices: tuple[str, ...]) -> None:
+    """End devices that start-local started; all of them if none is named."""
+    from harmony_fleet.cli import local_devices
+
+    local_devices.stop(settings(), devices)

@@ -1,0 +1,129 @@
+"""Tables as aligned lines, the same in a pipe and on a terminal. Pure; no colour, no box.
+
+The last column is never padded: it holds sentences, and a terminal cuts them, a pipe does not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from harmony_fleet.cli.views import DeviceView, ReleaseView
+from harmony_fleet.cli.words import (
+    NOTHING,
+    heard,
+    progress_of,
+    remark,
+    shortened,
+    size,
+    time_of,
+)
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase
+
+GAP: Final = "  "
+WIDE: Final = 100
+"""From so many columns on, a cause's sentence has room beside its name."""
+_NAME: Final = 20
+"""So much of a device's name is shown where there are fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    cells: tuple[str, ...]
+    phase: AgentUpgradePhase | None = None
+    """For its colour."""
+    phase_cell: int | None = None
+    """Which cell says the phase."""
+    silent_cell: int | None = None
+    """Which cell says that the device is not heard, if it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    headers: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def widths(table: Table) -> tuple[int, ...]:
+    columns = zip(table.headers, *(row.cells for row in table.rows), strict=True)
+    return tuple(max(map(len, column)) for column in columns)
+
+
+def padded(cells: Sequence[str], wide: Sequence[int]) -> list[str]:
+    """Every cell but the last at its column's width."""
+    return [*(c.ljust(w) for c, w in zip(cells[:-1], wide[:-1], strict=True)), cells[-1]]
+
+
+def lines(table: Table) -> list[str]:
+    """Headers first, for a pipe."""
+    wide = widths(table)
+    every = [table.headers, *(row.cells for row in table.rows)]
+    return [GAP.join(padded(cells, wide)) for cells in every]
+
+
+def device_line(device: DeviceView) -> Row:
+    """Its fields in a pipe: each of them always there, the progress on its own."""
+    upgrade = device.upgrade
+    cells = (
+        device.device_id,
+        device.current_version or NOTHING,
+        str(upgrade.phase) if upgrade else NOTHING,
+        upgrade.to_version if upgrade else NOTHING,
+        progress_of(upgrade) if upgrade else NOTHING,
+        heard(device).replace(" ", ""),
+        remark(device, in_full=True),
+    )
+    return Row(cells)
+
+
+PIPE_HEADERS: Final = ("DEVICE", "VERSION", "PHASE", "TO", "PROGRESS", "HEARD", "CAUSE")
+PHASE: Final = f"{'PHASE':12}"
+"""As wide as the longest phase: what is drawn again and again must not jump."""
+HEADERS: Final = ("DEVICE", "VERSION", PHASE, "TO", "HEARD", "CAUSE")
+
+
+def devices_for_pipe(devices: Sequence[DeviceView]) -> Table:
+    return Table(PIPE_HEADERS, tuple(device_line(device) for device in devices))
+
+
+def devices_for_terminal(devices: Sequence[DeviceView], columns: int) -> Table:
+    return Table(HEADERS, tuple(_device_row(device, columns) for device in devices))
+
+
+def name_for(columns: int, device_id: str) -> str:
+    """As much of it as leaves room for the rest."""
+    return device_id if columns >= WIDE else shortened(device_id, _NAME)
+
+
+def _device_row(device: DeviceView, columns: int) -> Row:
+    upgrade = device.upgrade
+    in_full = columns >= WIDE
+    cells = (
+        name_for(columns, device.device_id),
+        device.current_version or NOTHING,
+        phase_and_progress(upgrade.phase, progress_of(upgrade)) if upgrade else NOTHING,
+        upgrade.to_version if upgrade else NOTHING,
+        heard(device),
+        remark(device, in_full=in_full),
+    )
+    silent = None if device.online else 4
+    return Row(cells, upgrade.phase if upgrade else None, phase_cell=2, silent_cell=silent)
+
+
+def phase_and_progress(phase: AgentUpgradePhase, progress: str) -> str:
+    return str(phase) if progress == NOTHING else f"{phase} {progress}"
+
+
+def releases(found: Sequence[ReleaseView]) -> Table:
+    rows = (
+        Row(
+            (
+                release.version,
+                size(release.size_bytes).replace(" ", ""),
+                release.python,
+                time_of(release.added_at),
+                release.sha256[:16],
+            )
+        )
+        for release in found
+    )
+    return Table(("VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256"), tuple(rows))

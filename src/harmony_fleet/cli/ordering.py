@@ -1,0 +1,87 @@
+"""What the operator made of an order: said device by device, waited for, turned into an error."""
+
+from dataclasses import dataclass
+
+from harmony_fleet.cli.errors import CommandFailed, Refused
+from harmony_fleet.cli.following import begin
+from harmony_fleet.cli.output import parsed, remark, say, say_answer, say_line
+from harmony_fleet.cli.settings import Settings
+from harmony_fleet.cli.views import Devices, Result, Results, read
+from harmony_fleet.cli.waiting import judge, wait
+from harmony_fleet.cli.words import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    timeout_s: float | None
+
+
+def report(settings: Settings, answer: bytes, version: str, waits: Wait | None) -> None:
+    """Raises UpgradeFailed, TimedOut, Refused, CommandFailed: no device at all."""
+    results = read(Results, answer).results
+    refused = [result for result in results if not result.ordered]
+    settled = _running(settings, version) if refused else set()
+    _say_results(settings, answer, version, waits)
+    if not results:
+        raise CommandFailed("there is no device yet: start some with `fleet device start-local 3`")
+    if len(refused) == len(results) and settled.issuperset(one.device_id for one in results):
+        _say_nothing_to_do(settings, version, len(results))
+        return
+    ordered = begin(results, version)
+    if waits is not None and ordered:
+        judge(wait(settings, ordered, waits.timeout_s), waits.timeout_s)
+    _judge_refused([one for one in refused if one.device_id not in settled])
+
+
+def report_abort(settings: Settings, answer: bytes) -> None:
+    """Raises Refused."""
+    results = read(Results, answer).results
+    if settings.as_json:
+        say_answer(answer)
+    else:
+        for result in results:
+            if result.ordered:
+                say(f"{result.device_id}  abort ordered")
+    _judge_refused([result for result in results if not result.ordered])
+
+
+def _running(settings: Settings, version: str) -> set[str]:
+    """Those that need no order: seen to run that version, with nothing under way."""
+    with settings.connect() as client:
+        devices = read(Devices, client.devices()).devices
+    return {
+        device.device_id
+        for device in devices
+        if device.current_version == version and (not device.upgrade or device.upgrade.final)
+    }
+
+
+def _say_results(settings: Settings, answer: bytes, version: str, waits: Wait | None) -> None:
+    if settings.as_json and waits is None:
+        say_answer(answer)
+    elif settings.as_json:
+        say_line(parsed(answer))
+    elif waits is None:
+        for result in read(Results, answer).results:
+            if result.ordered:
+                say(f"{result.device_id}  {version}  ordered")
+
+
+def _say_nothing_to_do(settings: Settings, version: str, devices: int) -> None:
+    if not settings.as_json:
+        who = "the one device runs" if devices == 1 else f"all {devices} devices run"
+        say(f"nothing to do: {who} {version} already")
+
+
+def _judge_refused(refused: list[Result]) -> None:
+    if len(refused) == 1:
+        raise Refused(_reason(refused[0]))
+    if refused:
+        for result in refused:
+            remark(_reason(result))
+        raise Refused(f"{len(refused)} devices took no order, for the reasons above")
+
+
+def _reason(result: Result) -> str:
+    reason = printable(result.reason or "the operator refused, and did not say why")
+    return reason if result.device_id in reason else f"{result.device_id}: {reason}"

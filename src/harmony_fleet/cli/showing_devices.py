@@ -1,0 +1,135 @@
+"""Devices and their events, for a person, for a pipe and for a program."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from harmony_fleet.cli.client import FleetClient
+from harmony_fleet.cli.layout import GAP, devices_for_pipe, devices_for_terminal, lines
+from harmony_fleet.cli.output import (
+    on_terminal,
+    parsed,
+    remark,
+    say,
+    say_answer,
+    say_document,
+    say_line,
+    say_wrapped,
+)
+from harmony_fleet.cli.polling import answers
+from harmony_fleet.cli.settings import Settings
+from harmony_fleet.cli.views import Devices, DeviceView, Events, EventView, UpgradeView, read
+from harmony_fleet.cli.words import (
+    NOTHING,
+    cause_in_full,
+    evidence_lines,
+    heard,
+    printable,
+    progress_of,
+    time_of,
+)
+
+PAGE: Final = 500
+_LABEL: Final = 14
+
+
+def show_list(settings: Settings, answer: bytes) -> None:
+    if settings.as_json:
+        say_answer(answer)
+        return
+    devices = read(Devices, answer).devices
+    if not devices:
+        remark("there is no device yet: start some with `fleet device start-local 3`")
+    elif on_terminal():
+        from harmony_fleet.cli.render import Screen
+
+        screen = Screen()
+        screen.show(devices_for_terminal(devices, screen.columns))
+    else:
+        for line in lines(devices_for_pipe(devices)):
+            say(line)
+
+
+def show_one(settings: Settings, answer: bytes) -> None:
+    if settings.as_json:
+        say_answer(answer)
+        return
+    for label, text in _facts(read(DeviceView, answer)):
+        say_wrapped(f"{label:{_LABEL}}{text}", indent=_LABEL)
+
+
+def _facts(device: DeviceView) -> Iterator[tuple[str, str]]:
+    age = heard(device)
+    state = "online" if device.online else "silent"
+    yield "device", device.device_id
+    yield "version", device.current_version or NOTHING
+    yield "heard", age if age == "never" else f"{age} ago, {state}"
+    yield "instance", printable(device.instance_id or NOTHING)
+    yield "boot", printable(device.boot_id or NOTHING)
+    for condition in device.conditions:
+        yield "condition", printable(condition)
+    if device.upgrade is not None:
+        yield from _upgrade_facts(device.upgrade)
+
+
+def _upgrade_facts(upgrade: UpgradeView) -> Iterator[tuple[str, str]]:
+    yield "upgrade", f"{upgrade.from_version or NOTHING} to {upgrade.to_version}"
+    yield "phase", f"{upgrade.phase} since {time_of(upgrade.since)}"
+    if upgrade.progress is not None and not upgrade.final:
+        yield "progress", progress_of(upgrade)
+    if upgrade.attempt > 1:
+        yield "attempt", str(upgrade.attempt)
+    if upgrade.desired != "run" and not upgrade.final:
+        yield "ordered", printable(upgrade.desired)
+    if upgrade.waits_for:
+        yield "waits for", printable(upgrade.waits_for)
+    if upgrade.cause is not None:
+        yield "cause", cause_in_full(upgrade.cause)
+        for line in evidence_lines(upgrade.cause):
+            yield "", line
+    yield "upgrade id", upgrade.upgrade_id
+
+
+def show_events(settings: Settings, client: FleetClient, device_id: str) -> None:
+    pages = list(_pages(client, device_id, 0))
+    if settings.as_json:
+        say_document({"events": [event for page in pages for event in parsed(page)["events"]]})
+        return
+    for page in pages:
+        _say_events(read(Events, page).events)
+
+
+def follow_events(settings: Settings, device_id: str) -> None:
+    """Until it is interrupted."""
+    after = 0
+
+    def news(client: FleetClient) -> list[bytes]:
+        return list(_pages(client, device_id, after))
+
+    for pages in answers(settings, news):
+        for page in pages:
+            events = read(Events, page).events
+            after = max([after, *(event.number for event in events)])
+            if settings.as_json:
+                _say_each(parsed(page)["events"])
+            else:
+                _say_events(events)
+
+
+def _pages(client: FleetClient, device_id: str, after: int) -> Iterator[bytes]:
+    while True:
+        page = client.events(device_id, after, PAGE)
+        yield page
+        events = read(Events, page).events
+        if len(events) < PAGE:
+            return
+        after = events[-1].number
+
+
+def _say_events(events: Sequence[EventView]) -> None:
+    for event in events:
+        say(GAP.join((time_of(event.at), f"{event.kind:14}", printable(event.sentence))))
+
+
+def _say_each(events: Sequence[Any]) -> None:
+    for event in events:
+        say_line(event)

@@ -1,0 +1,67 @@
+"""Releases, in and out."""
+
+from pathlib import Path
+
+from harmony_fleet.cli.client import FleetClient
+from harmony_fleet.cli.errors import CommandFailed
+from harmony_fleet.cli.layout import lines, releases
+from harmony_fleet.cli.output import on_terminal, remark, say, say_answer
+from harmony_fleet.cli.settings import Settings
+from harmony_fleet.cli.views import Releases, ReleaseView, read
+from harmony_fleet.cli.words import size, time_of
+from harmony_fleet.release.manifest import ReleaseFile, describe
+
+
+def look_into(file: Path) -> ReleaseFile:
+    """Raises NotAnArtifact. Before anything is sent anywhere."""
+    return describe(file)
+
+
+def add(settings: Settings, client: FleetClient, file: Path, found: ReleaseFile) -> None:
+    """Raises CommandFailed: the file changed while it was being sent."""
+    with file.open("rb") as artifact:
+        answer, new = client.add_release(found.manifest.version, artifact)
+    added = read(ReleaseView, answer)
+    if added.sha256 != found.sha256:
+        raise CommandFailed(
+            f"{file} changed while it was being added: release {added.version} has the SHA-256 "
+            f"{added.sha256}; add what you meant under a version of its own"
+        )
+    if settings.as_json:
+        say_answer(answer)
+        return
+    what = "added" if new else "was there already, with the same bytes"
+    say(f"release {added.version} {what}: {size(added.size_bytes)}, SHA-256 {added.sha256[:16]}…")
+
+
+def show_list(settings: Settings, answer: bytes) -> None:
+    if settings.as_json:
+        say_answer(answer)
+        return
+    found = read(Releases, answer).releases
+    if not found:
+        remark("no release was added yet: add one with `fleet release add FILE`")
+    elif on_terminal():
+        from harmony_fleet.cli.render import Screen
+
+        Screen().show(releases(found))
+    else:
+        for line in lines(releases(found)):
+            say(line)
+
+
+def show_one(settings: Settings, answer: bytes) -> None:
+    if settings.as_json:
+        say_answer(answer)
+        return
+    one = read(ReleaseView, answer)
+    facts = {
+        "version": one.version,
+        "size": f"{size(one.size_bytes)} ({one.size_bytes} bytes)",
+        "SHA-256": one.sha256,
+        "Python": one.python,
+        "added": time_of(one.added_at),
+        "artifact": one.artifact_name,
+    }
+    for label, text in facts.items():
+        say(f"{label:14}{text}")
