@@ -1,0 +1,220 @@
+"""The API's devices: to list, explain and register them, to order upgrades and aborts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+from starlette.requests import Request
+
+from harmony_fleet.contracts.identity import MAX_COUNT, check_device_id, check_version
+from harmony_fleet.operator.api_route import (
+    Answer,
+    ApiRoute,
+    BadRequest,
+    OrderResult,
+    Services,
+    decoded,
+    queried,
+)
+from harmony_fleet.operator.records import DeviceEvent
+from harmony_fleet.operator.views import DeviceView, view
+from harmony_fleet.operator.why import why
+
+MAX_EVENTS: Final = 1000
+"""In one answer: as many as a store keeps for one device."""
+
+
+class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    after: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] = 0
+    """Only events with a number above this."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)] = 100
+
+
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device_id: str
+    public_key: str
+    """Of the key pair that the device made and keeps: an nkey of a user, `U…`."""
+
+
+class UpgradeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    devices: list[str] | None
+    """Null: all devices. There is no default: who wants all of them says so."""
+    version: str
+    retry: bool = False
+    """Also where these bytes have failed before on a device."""
+    replace: bool = False
+    """Also where another upgrade is under way: it is ended first."""
+
+
+class AbortRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    devices: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceList:
+    devices: tuple[DeviceView, ...]
+    """By device id."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventList:
+    events: tuple[DeviceEvent, ...]
+    """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    device_id: str
+    text: str
+    """One short paragraph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    device_id: str
+    jwt: str
+    """The device's credential for the message plane, worth nothing without its private key."""
+    nats_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    device_id: str
+    ordered: bool
+    upgrade_id: str | None
+    reason: str | None
+    """Why nothing was ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    results: tuple[Ordered, ...]
+
+
+async def list_devices(services: Services, _request: Request) -> Answer:
+    now = services.clock.now()
+    return Answer(DeviceList(tuple(view(sight, now) for sight in services.fleet.sights())))
+
+
+async def show_device(services: Services, request: Request) -> Answer:
+    return Answer(view(services.fleet.sight(_named(request)), services.clock.now()))
+
+
+async def explain_device(services: Services, request: Request) -> Answer:
+    device_id = _named(request)
+    return Answer(
+        Explanation(device_id, why(services.fleet.sight(device_id), services.clock.now()))
+    )
+
+
+async def list_device_events(services: Services, request: Request) -> Answer:
+    device_id = _named(request)
+    services.fleet.sight(device_id)
+    return await _events(services, request, device_id)
+
+
+async def list_events(services: Services, request: Request) -> Answer:
+    return await _events(services, request, None)
+
+
+async def register_device(services: Services, request: Request) -> Answer:
+    asked = await decoded(request, Registration)
+    device_id = check_device_id(asked.device_id)
+    jwt = services.mint(device_id, asked.public_key)
+    await services.fleet.register(device_id)
+    return Answer(Registered(device_id, jwt, services.nats_url), 201)
+
+
+async def order_upgrades(services: Services, request: Request) -> Answer:
+    asked = await decoded(request, UpgradeRequest)
+    devices = None if asked.devices is None else _each_once(asked.devices)
+    version = check_version(asked.version)
+    found = await services.fleet.upgrade(devices, version, asked.retry, asked.replace)
+    return Answer(_results(found), 202)
+
+
+async def order_aborts(services: Services, request: Request) -> Answer:
+    asked = await decoded(request, AbortRequest)
+    return Answer(_results(await services.fleet.abort(_each_once(asked.devices))), 202)
+
+
+def _named(request: Request) -> str:
+    return check_device_id(request.path_params["device_id"])
+
+
+def _each_once(names: Sequence[str]) -> list[str]:
+    if not names:
+        raise BadRequest("the request's body: `devices` is empty; name at least one")
+    return list(dict.fromkeys(check_device_id(name) for name in names))
+
+
+def _results(found: Sequence[OrderResult]) -> Results:
+    return Results(
+        tuple(Ordered(r.device_id, r.reason is None, r.upgrade_id, r.reason) for r in found)
+    )
+
+
+async def _events(services: Services, request: Request, device_id: str | None) -> Answer:
+    asked = queried(request, EventsQuery)
+    return Answer(
+        EventList(tuple(await services.store.events(device_id, asked.after, asked.limit)))
+    )
+
+
+ROUTES: Final = (
+    ApiRoute("GET", "/devices", "All devices.", list_devices, {200: DeviceList}),
+    ApiRoute(
+        "POST",
+        "/devices",
+        "Register a device and sign the public key that it made. Idempotent.",
+        register_device,
+        {201: Registered},
+        (413,),
+        body=Registration,
+    ),
+    ApiRoute("GET", "/devices/{device_id}", "One device.", show_device, {200: DeviceView}, (404,)),
+    ApiRoute(
+        "GET",
+        "/devices/{device_id}/events",
+        "What happened to one device.",
+        list_device_events,
+        {200: EventList},
+        (404,),
+        query=EventsQuery,
+    ),
+    ApiRoute(
+        "GET",
+        "/devices/{device_id}/why",
+        "What a device runs and waits for, and on which evidence, in words.",
+        explain_device,
+        {200: Explanation},
+        (404,),
+    ),
+    ApiRoute(
+        "GET",
+        "/events",
+        "What happened to all devices.",
+        list_events,
+        {200: EventList},
+        query=EventsQuery,
+    ),
+    ApiRoute(
+        "POST",
+        "/upgrades",
+        "Order an upgrade. Where devices are named, all of them or none.",
+        order_upgrades,
+        {202: Results},
+        (404, 409, 413),
+        body=UpgradeRequest,
+    ),
+    ApiRoute(
+        "POST",
+        "/aborts",
+        "Order the end of the upgrades under way on these devices.",
+        order_aborts,
+        {202: Results},
+        (404, 409, 413),
+        body=AbortRequest,
+    ),
+)
