@@ -1,0 +1,171 @@
+"""One upgrade of one device, seen on the wire, and what it costs the control plane."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from demo.processes import Agent, DeviceProcesses, find_supervisor
+
+from benchmarks.table import Figure, median, quantile
+from benchmarks.world import VERSIONS, World
+from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.commands import Answer, Command, Outcome
+from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Status
+from harmony_fleet.embedded.start_local import Timing
+from harmony_fleet.messaging import keyvalue
+from harmony_fleet.messaging.requests import Message
+
+UPGRADES = 8
+STOPS = 200
+TIMING = Timing(interval_s=1.0, quick_interval_s=0.25, probation_s=1.0, stop_limit_s=20.0)
+
+
+@dataclass
+class Wire:
+    """The instants of one upgrade, monotonic, by a subscriber that only listens."""
+
+    target: str = ""
+    marker_s: float = 0.0
+    acknowledged_s: float = 0.0
+    handed_over_s: float = 0.0
+    last_beat_s: float = 0.0
+    longest_gap_s: float = 0.0
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self, target: str) -> None:
+        self.target, self.longest_gap_s = target, 0.0
+        self.marker_s = self.acknowledged_s = self.handed_over_s = 0.0
+        self.done.clear()
+
+    async def woken(self, _message: Message) -> None:
+        self.marker_s = self.marker_s or time.monotonic()
+
+    async def answered(self, _message: Message) -> None:
+        self.acknowledged_s = self.acknowledged_s or time.monotonic()
+
+    async def beat(self, message: Message) -> None:
+        beat, now = codec.decode(Heartbeat, message.payload), time.monotonic()
+        if self.last_beat_s:
+            self.longest_gap_s = max(self.longest_gap_s, now - self.last_beat_s)
+        self.last_beat_s = now
+        if (beat.agent_version, beat.role) == (self.target, Role.PRIMARY):
+            self.handed_over_s = self.handed_over_s or now
+
+    async def said(self, message: Message) -> None:
+        status = codec.decode(Status, message.payload)
+        if status.to_version == self.target and status.phase is AgentUpgradePhase.SUCCEEDED:
+            self.done.set()
+
+
+async def measure(world: World) -> AsyncIterator[Figure]:
+    root = world.start_device("mover", TIMING)
+    await world.heard("mover")
+    wire = Wire()
+    plane = world.plane
+    await plane.subscribe(subjects.order_wake("mover"), wire.woken)
+    await plane.subscribe(f"{subjects.answer_prefix('mover')}*.*", wire.answered)
+    await plane.subscribe(f"{subjects.SEEN_HEARTBEAT}.mover.*", wire.beat)
+    await plane.subscribe(f"{subjects.SEEN_STATUS}.mover", wire.said)
+    watching = asyncio.create_task(_watch(processes := _processes(root)))
+    commits, handovers, gaps, cpu = [], [], [], []
+    for number in range(UPGRADES):
+        wire.begin(VERSIONS[(number + 1) % 2])
+        before_s = time.process_time()
+        await world.operator.upgrade(["mover"], wire.target, retry=False, replace=False)
+        await asyncio.wait_for(wire.done.wait(), 30)
+        cpu.append(time.process_time() - before_s)
+        commits.append(wire.acknowledged_s - wire.marker_s)
+        handovers.append(wire.handed_over_s - wire.marker_s)
+        gaps.append(wire.longest_gap_s)
+        await asyncio.sleep(0.3)
+    watching.cancel()
+    missed = sum(gap > 3 * TIMING.interval_s for gap in gaps)
+    yield Figure("upgrade: marker written to commit acknowledged", median(commits), "s", 0.8)
+    yield Figure("upgrade: marker written to handover complete", median(handovers), "s")
+    yield Figure("upgrade: longest time between heartbeats", max(gaps), "s")
+    yield Figure("upgrade: heartbeats missed", missed, "", 0, f"in {UPGRADES} upgrades")
+    without_s = processes.longest_gap_s()
+    yield Figure("upgrade: seconds without an agent", without_s, "s", 0)
+    # The watcher and this listener run in the same process: what the figure holds is more.
+    yield Figure("upgrade: control-plane CPU, with the listener", 1000 * median(cpu), "ms")
+
+
+def _processes(root: Path) -> DeviceProcesses:
+    supervisor = find_supervisor(root)
+    if supervisor is None:
+        raise LookupError(f"nobody supervises {root}")
+    return DeviceProcesses(root, supervisor)
+
+
+async def _watch(device: DeviceProcesses) -> None:
+    loop = asyncio.get_running_loop()
+
+    def follow(agent: Agent) -> None:
+        def ended() -> None:
+            loop.remove_reader(agent.descriptor)
+            device.ended(agent)
+
+        loop.add_reader(agent.descriptor, ended)
+
+    while True:
+        device.scan(follow)
+        await asyncio.sleep(0.02)
+
+
+async def measure_operator(world: World) -> AsyncIterator[Figure]:
+    """A scripted device: CutoverReady, one live heartbeat, and the time until the stop comes."""
+    taken: list[float] = []
+    cpu: list[float] = []
+    plane = world.device_plane("script")
+    await plane.start()
+    await plane.wait_connected(5)
+    stopped = asyncio.Event()
+
+    async def commanded(message: Message) -> None:
+        command = codec.decode(Command, message.payload)
+        stopped.set()
+        answer = Answer(command.device_id, Outcome.OK)
+        await plane.publish(message.reply, codec.encode(answer))
+
+    await plane.subscribe(subjects.command("script"), commanded)
+    await world.operator.register("script")
+    for number in range(STOPS):
+        stopped.clear()
+        before_s = time.process_time()
+        (order,) = await world.operator.upgrade(["script"], VERSIONS[1], retry=False, replace=True)
+        assert order.upgrade_id is not None
+        status = Status(
+            "script",
+            "journal",
+            2 * number,
+            number + 1,
+            order.upgrade_id,
+            VERSIONS[0],
+            VERSIONS[1],
+            AgentUpgradePhase.CUTOVER_READY,
+        )
+        await keyvalue.put(plane, subjects.STATUS_BUCKET, "script", codec.encode(status), 5)
+        await _until_ready(world)
+        beat = Heartbeat("script", VERSIONS[1], Role.CANDIDATE, "i", "b", 1, 1000, order.upgrade_id)
+        began_s = time.monotonic()
+        await plane.publish(subjects.heartbeat_key("script", Role.CANDIDATE), codec.encode(beat))
+        await asyncio.wait_for(stopped.wait(), 5)
+        taken.append(time.monotonic() - began_s)
+        cpu.append(time.process_time() - before_s)
+    await plane.close()
+    yield Figure("operator: heartbeat in to stop out, p50", 1000 * median(taken), "ms", 10)
+    yield Figure("operator: heartbeat in to stop out, p99", 1000 * quantile(taken, 0.99), "ms", 10)
+    note = "order, status, heartbeat and stop, with the scripted device in the same process"
+    yield Figure("operator: CPU for one upgrade", 1000 * median(cpu), "ms", 5, note)
+
+
+async def _until_ready(world: World) -> None:
+    for _ in range(1000):
+        order = world.operator.sight("script").case.record.order
+        if order and order.phase is AgentUpgradePhase.CUTOVER_READY:
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError("the operator did not take the status in")

@@ -1,0 +1,130 @@
+"""A control plane in this process and devices beside it, for measuring; ended by process id."""
+
+import asyncio
+import functools
+import http.server
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harmony_fleet.embedded.local_device import LocalDevice, prepare, spawn_supervisor
+from harmony_fleet.embedded.local_device import stop_supervisor as stop
+from harmony_fleet.embedded.nats import EmbeddedNats
+from harmony_fleet.embedded.start_local import Timing, device_config
+from harmony_fleet.embedded.supervisor_settings import Settings
+from harmony_fleet.messaging.connection import Endpoint, Plane
+from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_user_seed
+from harmony_fleet.operator.loop import Operator
+from harmony_fleet.operator.records import Release
+from harmony_fleet.operator.sqlite_store import SqliteStore
+from harmony_fleet.operator.streams import ensure_streams
+from harmony_fleet.operator.system import RandomIds, SystemClock
+from harmony_fleet.release.build import artifact_name, build
+from harmony_fleet.release.manifest import ReleaseFile
+
+VERSIONS = ("1.0.0", "1.1.0")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_words: object) -> None:
+        return
+
+
+@dataclass
+class World:
+    folder: Path
+    nats: EmbeddedNats
+    plane: Plane
+    store: SqliteStore
+    operator: Operator
+    url: str
+    """Of the artifacts."""
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    def credentials(self, device_id: str) -> Credentials:
+        seed = new_user_seed()
+        public = Credentials("", seed).public_key()
+        return Credentials(self.nats.accounts.mint_device(device_id, public), seed)
+
+    def device_plane(self, device_id: str) -> Plane:
+        credentials = self.credentials(device_id)
+        return Plane(Endpoint((self.nats.url,), credentials, device_id, f"_INBOX_{device_id}"))
+
+    def start_device(self, device_id: str, timing: Timing, plain_file: bool = False) -> Path:
+        root = self.prepare_device(device_id, timing, plain_file)
+        spawn_supervisor(root)
+        return root
+
+    def prepare_device(self, device_id: str, timing: Timing, plain_file: bool = False) -> Path:
+        root = self.folder / "devices" / device_id
+        credentials = self.credentials(device_id)
+        prepare(
+            root,
+            LocalDevice(
+                VERSIONS[0],
+                self.artifacts / artifact_name(VERSIONS[0]),
+                device_config(root, device_id, [self.nats.url], timing),
+                encode_creds(credentials.jwt, credentials.seed),
+                Settings(deadman_s=timing.deadman_s),
+                plain_file,
+            ),
+        )
+        return root
+
+    async def heard(self, device_id: str, limit_s: float = 20.0) -> None:
+        ends_s = time.monotonic() + limit_s
+        while time.monotonic() < ends_s:
+            for sight in self.operator.sights():
+                if sight.case.record.device_id == device_id and sight.heard_age_s is not None:
+                    return
+            await asyncio.sleep(0.02)
+        raise TimeoutError(f"{device_id} was not heard within {limit_s:g} s")
+
+
+async def add_release(store: SqliteStore, made: ReleaseFile) -> None:
+    version = made.manifest.version
+    name, python = artifact_name(version), made.manifest.python
+    now = SystemClock().now()
+    await store.add_release(Release(version, name, made.size_bytes, made.sha256, python, now))
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        (folder / "artifacts").mkdir()
+        releases = [build(version, folder / "artifacts") for version in VERSIONS]
+        handler = functools.partial(_Quiet, directory=str(folder / "artifacts"))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        nats = await EmbeddedNats.start(folder / "nats")
+        credentials = nats.accounts.operator_credentials
+        plane = Plane(Endpoint((nats.url,), credentials, "operator", "_INBOX_operator"))
+        await plane.start()
+        await plane.wait_connected(10)
+        await ensure_streams(plane)
+        clock = SystemClock()
+        store = SqliteStore(folder / "store.db", clock)
+        for made in releases:
+            await add_release(store, made)
+        url = f"http://127.0.0.1:{server.server_port}"
+        operator = Operator(store, plane, clock, RandomIds(), url)
+        running = asyncio.create_task(operator.run())
+        try:
+            yield World(folder, nats, plane, store, operator, url)
+        finally:
+            for root in (folder / "devices").glob("*"):
+                await asyncio.to_thread(stop, root)
+            running.cancel()
+            await plane.close()
+            await store.close()
+            await nats.stop()
+            await asyncio.to_thread(server.shutdown)
+            server.server_close()

@@ -1,0 +1,107 @@
+"""Which agent processes run on a device, seen from outside: /proc and pidfds, nothing it says."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NOT_AN_AGENT = frozenset({b"guard", b"--self-test", b"--version", b"check-config"})
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    pid: int
+    descriptor: int
+    """A pidfd: readable when the process has ended, and never of another one."""
+    candidate: bool
+    started_s: float
+    """Monotonic, when it was first seen."""
+
+
+@dataclass
+class DeviceProcesses:
+    """The agents of one device: children of its supervisor that run a file below its root."""
+
+    root: Path
+    supervisor: int
+    agents: dict[int, Agent] = field(default_factory=dict)
+    without_since_s: float | None = None
+    """Monotonic; None while at least one runs."""
+    gaps_s: list[float] = field(default_factory=list)
+    """Each time without any agent process, since the last `reset`."""
+
+    def scan(self, watch: Callable[[Agent], None]) -> None:
+        """Find those that are new."""
+        for pid in _children(self.supervisor):
+            if pid not in self.agents and (candidate := self._is_agent(pid)) is not None:
+                try:
+                    descriptor = os.pidfd_open(pid)
+                except ProcessLookupError:
+                    continue
+                agent = Agent(pid, descriptor, candidate, time.monotonic())
+                self.agents[pid] = agent
+                watch(agent)
+        if self.agents and self.without_since_s is not None:
+            self.gaps_s.append(time.monotonic() - self.without_since_s)
+            self.without_since_s = None
+
+    def ended(self, agent: Agent) -> None:
+        os.close(agent.descriptor)
+        del self.agents[agent.pid]
+        if not self.agents:
+            self.without_since_s = time.monotonic()
+
+    def longest_gap_s(self) -> float:
+        open_s = 0.0 if self.without_since_s is None else time.monotonic() - self.without_since_s
+        return max([0.0, open_s, *self.gaps_s])
+
+    def primary_version(self) -> str | None:
+        """By the file that the running primary holds open, not by its word."""
+        for agent in self.agents.values():
+            if not agent.candidate:
+                return _version_of(agent.pid)
+        return None
+
+    def _is_agent(self, pid: int) -> bool | None:
+        """Whether it is a candidate; None for what is no agent, or not yet."""
+        words = _command(pid)
+        program = next((w for w in words if w.startswith(os.fsencode(self.root / "usr"))), None)
+        if program is None or NOT_AN_AGENT.intersection(words):
+            return None
+        return b"candidate" in words
+
+
+def find_supervisor(root: Path) -> int | None:
+    """The process whose command line says that it supervises this root."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            words = _command(int(entry.name))
+            if any(b"supervisor" in word for word in words) and os.fsencode(root) in words:
+                return int(entry.name)
+    return None
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _version_of(pid: int) -> str | None:
+    try:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            name = descriptor.readlink().name.removesuffix(" (deleted)")
+            if name.startswith("fleet-agent-v"):
+                return name.removeprefix("fleet-agent-v")
+    except OSError:
+        return None
+    return None

@@ -1,0 +1,91 @@
+"""The story: each step is one release, and what must be observed after it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.releases import build_release, tamper
+from demo.stage import FLEET, Stage
+from demo.watcher import Expected, Finding
+
+STEP_LIMIT_S = 25
+NO_GAP_S = 0.0
+ONE_RESTART_S = 1.5
+"""The pause before a restart, a guard that rolls back, and the start of an interpreter."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: str
+    version: str
+    expected: Expected
+    overlay: str | None = None
+    tampered: bool = False
+    """The release's file is changed after the fleet knows its digest."""
+
+
+GOOD = "1.1.0"
+
+STEPS = (
+    Step("a good release", GOOD, Expected(GOOD, "Succeeded", None, NO_GAP_S)),
+    Step(
+        "bytes that do not match their hash",
+        "1.2.0",
+        Expected(GOOD, "Failed", "digest_mismatch", NO_GAP_S),
+        tampered=True,
+    ),
+    Step(
+        "a version whose self-test fails",
+        "1.3.0",
+        Expected(GOOD, "Failed", "self_test_failed", NO_GAP_S),
+        overlay="needs_missing_module",
+    ),
+    Step(
+        "a version that starts and is never heard",
+        "1.4.0",
+        Expected(GOOD, "RolledBack", "candidate_silent", NO_GAP_S),
+        overlay="never_heartbeats",
+    ),
+    Step(
+        "a version that is committed, then crash-loops",
+        "1.5.0",
+        Expected(GOOD, "RolledBack", "crash_loop", ONE_RESTART_S),
+        overlay="crashes_as_primary",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    step: Step
+    findings: list[Finding]
+
+    @property
+    def as_expected(self) -> bool:
+        return not any(finding.faults for finding in self.findings)
+
+
+def tell(stage: Stage, step: Step, say: Say) -> Outcome:
+    """Release it, order it for all devices, watch it with the user's own commands, judge."""
+    file = build_release(step.version, stage.data / "built", step.overlay)
+    stage.watcher.begin(step.title)
+    _fleet(stage, say, "release", "add", str(file))
+    if step.tampered:
+        say("(now the file that is served is changed, without its size or what it does)")
+        name = json.loads(stage.client.release(step.version))["artifact_name"]
+        tamper(stage.data / "artifacts" / name)
+    _fleet(
+        stage, say, "upgrade", "--all", "--to", step.version, "--wait", f"--timeout={STEP_LIMIT_S}"
+    )
+    return Outcome(step, stage.watcher.judge(step.expected))
+
+
+def _fleet(stage: Stage, say: Say, *words: str) -> None:
+    """As a person would type it. Its exit status is not judged here: the watcher judges."""
+    shown = " ".join(Path(word).name if word.startswith("/") else word for word in words)
+    say(f"$ fleet {shown}")
+    subprocess.run([FLEET, *words, "--data", stage.data], check=False)

@@ -1,0 +1,71 @@
+"""`make demo-without PROTECTION=…`: the same story on a copy of the code with one protection out.
+
+What a check is worth shows when what it guards is taken away: the verdict must fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import harmony_fleet
+
+SOURCE = Path(harmony_fleet.__file__).parent
+DEMO = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One passage of the source, and what is left of it."""
+
+    file: str
+    passage: str
+    left: str
+
+
+PROTECTIONS = {
+    "hash": Removal(
+        "asset/landing.py",
+        "        if found != self._expected.sha256:\n",
+        "        if False:\n",
+    ),
+    "self-test": Removal(
+        "agent/upgrade/perform.py",
+        "await self.ports.executor.self_test(effect.version, self.limits.self_test_s)\n",
+        "pass\n",
+    ),
+    "heartbeat-timeout": Removal(
+        "agent/upgrade/old_primary.py",
+        "            clocks = (StartClock(Deadline.STOP), StartClock(Deadline.OVERALL))\n",
+        "            clocks: tuple[Effect, ...] = ()\n",
+    ),
+    "guard": Removal(
+        "agent/upgrade/guard_rules.py",
+        "    if attempt.starts < event.starts_allowed:\n",
+        "    if True:\n",
+    ),
+}
+
+
+def run_without(protection: str, folder: Path) -> int:
+    """The exit status of the demo on the changed copy."""
+    copy = folder / "src"
+    shutil.rmtree(copy, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(SOURCE, copy / "harmony_fleet", ignore=ignore)
+    shutil.copytree(DEMO, copy / "demo", ignore=ignore)
+    remove(PROTECTIONS[protection], copy / "harmony_fleet")
+    command = [sys.executable, "-m", "demo", "--data", str(folder / "data")]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    return subprocess.run(command, cwd=copy, env=environment, check=False).returncode
+
+
+def remove(removal: Removal, package: Path) -> None:
+    """Raises ValueError where the passage is not there exactly once: the code has moved on."""
+    file = package / removal.file
+    text = file.read_text()
+    if text.count(removal.passage) != 1:
+        raise ValueError(f"the passage to take out is not in {removal.file} exactly once")
+    file.write_text(text.replace(removal.passage, removal.left))
