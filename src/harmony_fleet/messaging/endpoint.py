@@ -1,0 +1,49 @@
+"""Where to connect, as whom, and at what pace."""
+
+import random
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from harmony_fleet.contracts.errors import InvalidValue
+from harmony_fleet.messaging.credentials import Credentials
+
+_SERVER: Final = re.compile(r"(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:\d{1,5})?")
+_INBOX_PREFIX: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    servers: tuple[str, ...]
+    """`nats://host:port`, tried in random order. Servers that a cluster advertises are not used:
+    what it calls itself inside is often out of a device's reach."""
+    credentials: Credentials
+    name: str
+    """Shown in the server's list of connections."""
+    inbox_prefix: str
+
+    def __post_init__(self) -> None:
+        """Raises InvalidValue: a mistake here would otherwise be retried for ever."""
+        if not self.servers:
+            raise InvalidValue("the message plane needs at least one server")
+        for server in self.servers:
+            if _SERVER.fullmatch(server) is None:
+                raise InvalidValue(f"{server[:80]!r} is not nats://host:port or tls://host:port")
+        if _INBOX_PREFIX.fullmatch(self.inbox_prefix) is None:
+            raise InvalidValue(f"{self.inbox_prefix[:80]!r} is not the beginning of a subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    connect_timeout_s: float = 5.0
+    ping_interval_s: float = 20.0
+    """A server that answers no ping is given up after two intervals."""
+    first_retry_s: float = 0.1
+    longest_retry_s: float = 30.0
+    steady_after_s: float = 10.0
+    """A connection that lasted this long starts the delays from the first again."""
+
+    def retry_delay_s(self, attempt: int) -> float:
+        """Before the attempt of that number, from 0: doubling, and spread by half either way."""
+        mean = self.first_retry_s * 2.0 ** min(attempt, 32)
+        return min(self.longest_retry_s, mean) * random.uniform(0.5, 1.5)

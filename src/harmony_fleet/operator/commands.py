@@ -1,0 +1,82 @@
+"""The typed client of the command protocol. No answer means unknown, and raises."""
+
+import asyncio
+import itertools
+import secrets
+
+from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.commands import Answer, Command, Verb
+from harmony_fleet.contracts.errors import MalformedMessage
+from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.requests import (
+    Message,
+    NoResponders,
+    RequestRefused,
+    RequestTimedOut,
+)
+
+NO_RESPONDERS = "503"
+
+
+class FleetCommandsClient:
+    """Asks devices, and hears their answers below their own answer subjects."""
+
+    def __init__(self, plane: Plane, limit_s: float = 5.0) -> None:
+        self._plane, self._limit_s = plane, limit_s
+        self._nonce = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, asyncio.Future[Message]] = {}
+
+    async def start(self) -> None:
+        await self._plane.subscribe(f"fleet.answer.*.{self._nonce}.*", self._hear)
+
+    async def ping(self, device_id: str) -> Answer:
+        """Raises MessagingError."""
+        return await self._ask(Command(device_id, Verb.PING))
+
+    async def info(self, device_id: str) -> Answer:
+        """Raises MessagingError."""
+        return await self._ask(Command(device_id, Verb.INFO))
+
+    async def upgrade_stop(self, device_id: str, upgrade_id: str) -> Answer:
+        """Commit this upgrade. Idempotent on the device.
+
+        Raises:
+            MessagingError: whether the device took it is unknown; ask again.
+        """
+        return await self._ask(Command(device_id, Verb.UPGRADE_STOP, upgrade_id))
+
+    async def _ask(self, command: Command) -> Answer:
+        device_id = command.device_id
+        number = next(self._numbers)
+        reply = f"{subjects.answer_prefix(device_id)}{self._nonce}.{number}"
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting[reply] = answered
+        try:
+            subject = subjects.command(device_id)
+            await self._plane.publish(subject, codec.encode(command), reply=reply)
+            async with asyncio.timeout(self._limit_s):
+                message = await answered
+        except TimeoutError as error:
+            sentence = f"{device_id} did not answer {command.verb} in {self._limit_s:g} s"
+            raise RequestTimedOut(sentence) from error
+        finally:
+            del self._waiting[reply]
+        return _read(message, command)
+
+    async def _hear(self, message: Message) -> None:
+        waiting = self._waiting.get(message.subject)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+
+def _read(message: Message, command: Command) -> Answer:
+    if not message.payload and message.headers.get("Status") == NO_RESPONDERS:
+        raise NoResponders(f"{command.device_id} listens to no commands now")
+    try:
+        answer = codec.decode(Answer, message.payload)
+    except MalformedMessage as error:
+        raise RequestRefused(f"{command.device_id} answered {command.verb} with {error}") from error
+    if answer.device_id != command.device_id:
+        raise RequestRefused(f"{command.device_id} answered in the name of {answer.device_id}")
+    return answer

@@ -1,0 +1,373 @@
+"""The operator: carries out what `coordinator` decides, over the store and the message plane.
+
+Rules
+1. One event at a time for each device. The record is stored before its effects are performed.
+2. A conflict in the store means that another operator was faster: read again, decide again.
+3. A marker is written until the bucket holds it, or until the store wants another one.
+4. A marker and a stop are sent in a task of their own, and only after another look at what the
+   store wants: another operator may have aborted or replaced the order meanwhile.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.contracts.heartbeat import Role
+from harmony_fleet.contracts.upgrade import Artifact, Marker
+from harmony_fleet.messaging import keyvalue
+from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.requests import MessagingError
+from harmony_fleet.operator.commands import FleetCommandsClient
+from harmony_fleet.operator.coordinator import (
+    AbortOrdered,
+    Case,
+    Effect,
+    Event,
+    HeartbeatSeen,
+    Ordered,
+    OrderRefused,
+    SendStop,
+    StopAnswered,
+    StopUnanswered,
+    Tell,
+    WriteMarker,
+    may_stop,
+    step,
+)
+from harmony_fleet.operator.observer import Observer, read_marker
+from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError
+from harmony_fleet.operator.records import DeviceRecord, Happening
+
+logger = logging.getLogger(__name__)
+
+REQUEST_LIMIT_S = 5.0
+BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Before a stop that went unanswered so often, or a marker, is tried again; the last repeats."""
+
+
+class UnknownDevice(FleetError):
+    """No device of that name was declared or has ever been heard. Nothing was changed."""
+
+    kind = "unknown_device"
+
+
+class UnknownRelease(FleetError):
+    """No release of that version was added. Nothing was changed."""
+
+    kind = "unknown_release"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    relist_s: float = 300.0
+    """How often the buckets are compared with the store although nothing seems lost."""
+    command_limit_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    case: Case
+    heard_age_s: float | None
+    """Seconds since the primary was last heard by this operator; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderResult:
+    device_id: str
+    upgrade_id: str | None
+    reason: str | None
+    """Why nothing was ordered."""
+
+
+@dataclass
+class _Device:
+    case: Case
+    revision: int
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    heard_at_s: float | None = None
+    queued: int = 0
+    """Sightings whose task has not ended: a later one must not overtake them."""
+
+    @property
+    def free(self) -> bool:
+        return not self.queued and not self.lock.locked()
+
+
+class Operator:
+    def __init__(
+        self,
+        store: DeviceStore,
+        plane: Plane,
+        clock: Clock,
+        ids: Ids,
+        artifact_base_url: str,
+        settings: Settings = Settings(),
+    ) -> None:
+        self._store, self._plane, self._clock, self._ids = store, plane, clock, ids
+        self._artifact_base_url = artifact_base_url.rstrip("/")
+        self._commands = FleetCommandsClient(plane, settings.command_limit_s)
+        self._observer = Observer(plane, self._saw, clock.now, settings.relist_s)
+        self._devices: dict[str, _Device] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What people ask
+
+    @property
+    def plane_connected(self) -> bool:
+        return self._plane.connected
+
+    def sights(self) -> Sequence[Sight]:
+        return [self.sight(device_id) for device_id in sorted(self._devices)]
+
+    def sight(self, device_id: str) -> Sight:
+        """Raises UnknownDevice."""
+        device = self._known(device_id)
+        heard = device.heard_at_s
+        return Sight(device.case, None if heard is None else self._clock.monotonic() - heard)
+
+    async def register(self, device_id: str) -> None:
+        """Declare a device before it is first heard. Idempotent. Raises StoreError."""
+        if device_id not in self._devices:
+            await self._adopt(device_id)
+
+    async def upgrade(
+        self, device_ids: Sequence[str] | None, version: str, retry: bool, replace: bool
+    ) -> Sequence[OrderResult]:
+        """None: every device, and those that refuse are in the results with a reason.
+
+        Raises UnknownRelease, and for named devices UnknownDevice or OrderRefused: then nothing
+        was ordered at all.
+        """
+        release = await self._store.release(version)
+        if release is None:
+            raise UnknownRelease(
+                f"there is no release {version}: add it by `fleet release add FILE`, or see "
+                "`fleet release list`"
+            )
+        url = f"{self._artifact_base_url}/{release.artifact_name}"
+        artifact = Artifact(url, release.size_bytes, release.sha256)
+        names = sorted(self._devices) if device_ids is None else list(dict.fromkeys(device_ids))
+        orders = {name: self._order(version, artifact, retry, replace) for name in names}
+        if device_ids is not None:
+            for name, order in orders.items():
+                step(self._known(name).case, order)
+        given = [self._give(name, order) for name, order in orders.items()]
+        return await asyncio.gather(*given)
+
+    async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+        """Raises UnknownDevice or OrderRefused: then nothing was aborted."""
+        names = list(dict.fromkeys(device_ids))
+        for name in names:
+            step(self._known(name).case, AbortOrdered())
+        return await asyncio.gather(*(self._give(name, AbortOrdered()) for name in names))
+
+    # What happens
+
+    async def run(self) -> None:
+        """Until cancelled. Raises StoreError where the store cannot be read at the start."""
+        for versioned in await self._store.load_all():
+            record = versioned.record
+            self._devices[record.device_id] = _Device(Case(record), versioned.revision)
+        await self._commands.start()
+        await self._observer.start(lambda: list(self._devices))
+        try:
+            await self._observer.run()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _saw(self, device_id: str, event: Event) -> None:
+        """The observer's report. What changes nothing is settled here, without a task."""
+        device = self._devices.get(device_id)
+        if device is None:
+            self._spawn(self._take(device_id, event))
+            return
+        if device.free:
+            after, effects = step(device.case, event)
+            if after.record == device.case.record and not effects:
+                self._remember(device, after, event)
+                return
+        device.queued += 1
+        self._spawn(self._take_queued(device, event))
+
+    async def _take_queued(self, device: _Device, event: Event) -> None:
+        try:
+            async with device.lock:
+                await self._decide(device, event)
+        finally:
+            device.queued -= 1
+
+    async def _take(self, device_id: str, event: Event) -> None:
+        """Decide, store, perform. Raises OrderRefused, StoreError."""
+        device = self._devices.get(device_id) or await self._adopt(device_id)
+        async with device.lock:
+            await self._decide(device, event)
+
+    async def _decide(self, device: _Device, event: Event) -> None:
+        while True:
+            before = device.case.record
+            after, effects = step(device.case, event)
+            happenings = [e.happening for e in effects if isinstance(e, Tell)]
+            try:
+                if after.record != before:
+                    await self._save(device, after, happenings)
+                break
+            except Conflict:
+                await self._reload(device)
+        self._remember(device, after, event)
+        for effect in effects:
+            self._perform(before.device_id, effect)
+        if happenings and after.record == before:
+            await self._tell(device, happenings)
+
+    async def _save(self, device: _Device, after: Case, told: Sequence[Happening]) -> None:
+        device.revision = await self._store.save(after.record, device.revision, told)
+
+    async def _tell(self, device: _Device, told: Sequence[Happening]) -> None:
+        """History beside a record that did not change: no decision waits for it, or fails by it."""
+        try:
+            await self._reload(device)
+            await self._save(device, device.case, told)
+        except StoreError as error:
+            name = device.case.record.device_id
+            logger.error("missing from the history of %s: %s (%s)", name, told, error)
+
+    def _remember(self, device: _Device, after: Case, event: Event) -> None:
+        device.case = after
+        if isinstance(event, HeartbeatSeen) and event.live and event.heartbeat.role is Role.PRIMARY:
+            device.heard_at_s = self._clock.monotonic()
+
+    async def _adopt(self, device_id: str) -> _Device:
+        """A device that was declared, or that shows itself with credentials of this fleet."""
+        stored = await self._store.load(device_id)
+        if stored is None:
+            record = DeviceRecord(device_id)
+            try:
+                revision = await self._store.save(record, 0)
+            except Conflict:
+                return await self._adopt(device_id)
+        else:
+            record, revision = stored.record, stored.revision
+        return self._devices.setdefault(device_id, _Device(Case(record), revision))
+
+    async def _reload(self, device: _Device) -> None:
+        """Take what the store holds, where another operator has written it since. Under the lock.
+
+        What was seen stays seen: it is remembered for one upgrade_id, and counts for no other.
+        """
+        case = device.case
+        stored = await self._store.load(case.record.device_id)
+        if stored is None:
+            raise StoreError(f"device {case.record.device_id} is gone from the store")
+        if stored.revision == device.revision:
+            return
+        device.revision, device.case = stored.revision, replace(case, record=stored.record)
+        if _order_id(stored.record) != _order_id(case.record):
+            device.case = replace(device.case, stop_in_flight=False, unanswered=0)
+
+    async def _looked_again(self, device_id: str) -> Case:
+        """What the store wants of this device now. Raises StoreError."""
+        device = self._devices[device_id]
+        async with device.lock:
+            await self._reload(device)
+        return device.case
+
+    # Effects
+
+    def _perform(self, device_id: str, effect: Effect) -> None:
+        match effect:
+            case WriteMarker(marker):
+                self._spawn(self._write_marker(marker))
+            case SendStop(upgrade_id, after):
+                self._spawn(self._send_stop(device_id, upgrade_id, after))
+            case Tell(happening):
+                logger.info("%s: %s", device_id, happening.sentence)
+            case _:
+                assert_never(effect)
+
+    async def _write_marker(self, marker: Marker) -> None:
+        tries = 0
+        while True:
+            try:
+                order = (await self._looked_again(marker.device_id)).record.order
+                if order and order.open and order.marker(marker.device_id) == marker:
+                    await self._compare_and_set(marker)
+                return
+            except (MessagingError, StoreError) as error:
+                logger.info("the marker of %s is not written yet: %s", marker.device_id, error)
+                tries += 1
+                await self._clock.sleep(_backoff_s(tries))
+
+    async def _compare_and_set(self, marker: Marker) -> None:
+        bucket, name = subjects.MARKER_BUCKET, marker.device_id
+        entry = await keyvalue.get(self._plane, bucket, name, REQUEST_LIMIT_S)
+        current = read_marker(name, entry.value) if entry else None
+        if current == marker:
+            return
+        if current is not None and current.generation > marker.generation:
+            logger.warning("%s has a newer order than this store knows: left alone", name)
+            return
+        revision = entry.revision if entry else 0
+        value = codec.encode(marker)
+        await keyvalue.put_if(self._plane, bucket, name, value, revision, REQUEST_LIMIT_S)
+
+    async def _send_stop(self, device_id: str, upgrade_id: str, after: int) -> None:
+        """The word that ends the old agent. Whatever comes back, nothing but an answer is one."""
+        if after:
+            await self._clock.sleep(_backoff_s(after))
+        try:
+            if may_stop(await self._looked_again(device_id), upgrade_id):
+                answer = await self._commands.upgrade_stop(device_id, upgrade_id)
+                await self._take(device_id, StopAnswered(upgrade_id, answer, self._clock.now()))
+                return
+        except (MessagingError, StoreError) as error:
+            # An answer that could not be stored was none, either: the device gives it again.
+            logger.info("the stop of %s has no answer yet: %s", device_id, error)
+        await self._take(device_id, StopUnanswered(upgrade_id))
+
+    # Helpers
+
+    def _known(self, device_id: str) -> _Device:
+        device = self._devices.get(device_id)
+        if device is None:
+            raise UnknownDevice(f"there is no device {device_id!r}: see `fleet device list`")
+        return device
+
+    def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:
+        upgrade_id, now = self._ids.upgrade_id(), self._clock.now()
+        return Ordered(upgrade_id, version, artifact, now, retry, replace)
+
+    async def _give(self, device_id: str, event: Ordered | AbortOrdered) -> OrderResult:
+        try:
+            await self._take(device_id, event)
+        except (OrderRefused, StoreError) as refusal:
+            return OrderResult(device_id, None, str(refusal))
+        order = self._known(device_id).case.record.order
+        return OrderResult(device_id, order.upgrade_id if order else None, None)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _logged(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except StoreError as error:
+            logger.error("%s", error)
+            self._observer.list_soon()  # what was seen and not stored is seen again
+        except Exception:  # the runner: one device's fault must not end the operator
+            logger.exception("a decision failed")
+
+
+def _order_id(record: DeviceRecord) -> str | None:
+    return record.order.upgrade_id if record.order else None
+
+
+def _backoff_s(tries: int) -> float:
+    return BACKOFF_S[min(tries, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0)

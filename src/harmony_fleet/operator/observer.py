@@ -1,0 +1,179 @@
+"""What this operator sees of the devices, with its own eyes, and whether it is live.
+
+The streams republish what they have stored, with its sequence, so no consumer is needed; what was
+missed is listed again after each connect, and now and then in any case. Revisions are handed out
+again after a loss: a heartbeat is live only above the sequence that the stream had when this
+operator connected, or in a stream that was created since.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.errors import InvalidValue, MalformedMessage
+from harmony_fleet.contracts.heartbeat import Heartbeat
+from harmony_fleet.contracts.identity import check_device_id
+from harmony_fleet.contracts.upgrade import Marker, Status
+from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.requests import Message, MessagingError
+from harmony_fleet.operator import streams
+from harmony_fleet.operator.coordinator import (
+    Event,
+    HeartbeatSeen,
+    MarkerSeen,
+    SightForgotten,
+    StatusSeen,
+)
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[str, Event], None]
+"""Of a device id and what was seen of it. Must not block."""
+
+SOON_S = 1.0
+"""Before a listing that failed is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The heartbeats' stream when this operator connected."""
+
+    created: str
+    last_sequence: int
+
+
+class Observer:
+    def __init__(
+        self, plane: Plane, report: Report, now: Callable[[], str], relist_s: float
+    ) -> None:
+        self._plane, self._report, self._now, self._relist_s = plane, report, now, relist_s
+        self._baseline: Baseline | None = None
+        self._wanted = asyncio.Event()
+        self._known: Callable[[], list[str]] = list
+
+    async def start(self, known: Callable[[], list[str]]) -> None:
+        """`known` names the devices whose markers the store wants to be told of."""
+        self._known = known
+        await self._plane.subscribe(f"{subjects.SEEN_HEARTBEAT}.*.*", self._heartbeat)
+        await self._plane.subscribe(f"{subjects.SEEN_STATUS}.*", self._status)
+        self._plane.on_connect(self._wanted.set)
+        self._plane.on_disconnect(self._forget)
+        if self._plane.connected:
+            self._wanted.set()  # that connect was announced before
+        self._wanted.set()  # the plane may be connected already
+
+    async def run(self) -> None:
+        """Lists after each connect, and now and then; until cancelled."""
+        wait_s = self._relist_s
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), wait_s)
+            self._wanted.clear()
+            wait_s = self._relist_s if await self._list() else SOON_S
+
+    def list_soon(self) -> None:
+        """What was seen could not be stored: see it again, a little later."""
+        asyncio.get_running_loop().call_later(SOON_S, self._wanted.set)
+
+    def _forget(self) -> None:
+        """What was seen before a loss may not count: what was stored may be lost as well."""
+        self._baseline = None
+        for device_id in self._known():
+            self._report(device_id, SightForgotten())
+
+    async def _list(self) -> bool:
+        if not self._plane.connected:
+            return False
+        try:
+            await streams.ensure_streams(self._plane)
+            if self._baseline is None:
+                self._baseline = await self._stream()
+            await self._list_heartbeats()
+            await self._list_statuses()
+            await self._list_markers()
+        except MessagingError as error:
+            logger.warning("the buckets cannot be listed now: %s", error)
+            return False
+        return True
+
+    async def _stream(self) -> Baseline:
+        state = await streams.stream_state(self._plane, subjects.HEARTBEAT_BUCKET)
+        return Baseline(state.created, state.last_sequence)
+
+    async def _list_heartbeats(self) -> None:
+        for name, entry in await streams.list_bucket(self._plane, subjects.HEARTBEAT_BUCKET):
+            self._heard(name, entry.value, live=False)
+
+    async def _list_statuses(self) -> None:
+        for name, entry in await streams.list_bucket(self._plane, subjects.STATUS_BUCKET):
+            self._said(name, entry.value)
+
+    async def _list_markers(self) -> None:
+        found: dict[str, Marker | None] = dict.fromkeys(self._known())
+        for name, entry in await streams.list_bucket(self._plane, subjects.MARKER_BUCKET):
+            marker = read_marker(name, entry.value)
+            if marker is not None or name in found:  # no device is made of a key that is none
+                found[name] = marker
+        for name, marker in found.items():
+            self._report(name, MarkerSeen(marker))
+
+    async def _heartbeat(self, message: Message) -> None:
+        name = message.subject.removeprefix(f"{subjects.SEEN_HEARTBEAT}.")
+        self._heard(name, message.payload, await self._live(message))
+
+    async def _status(self, message: Message) -> None:
+        self._said(message.subject.removeprefix(f"{subjects.SEEN_STATUS}."), message.payload)
+
+    async def _live(self, message: Message) -> bool:
+        """Whether this was stored after this operator connected. Unsure means no."""
+        text = message.headers.get("Nats-Sequence", "")
+        if self._baseline is None or not text.isdigit():
+            return False
+        sequence = int(text)
+        if sequence > self._baseline.last_sequence:
+            return True
+        try:
+            state = await self._stream()
+        except MessagingError:
+            return False
+        if state.created != self._baseline.created:
+            self._baseline = Baseline(state.created, 0)
+            return sequence <= state.last_sequence
+        return False
+
+    def _heard(self, name: str, value: bytes, live: bool) -> None:
+        device_id, _, role = name.partition(".")
+        try:
+            beat = codec.decode(Heartbeat, value)
+        except MalformedMessage as error:
+            logger.warning("a heartbeat of %s cannot be read: %s", name, error)
+            return
+        if (beat.device_id, beat.role) != (device_id, role):
+            logger.warning("a heartbeat under %s claims to be another's: ignored", name)
+            return
+        self._report(device_id, HeartbeatSeen(beat, live))
+
+    def _said(self, name: str, value: bytes) -> None:
+        try:
+            status = codec.decode(Status, value)
+        except MalformedMessage as error:
+            logger.warning("the status of %s cannot be read: %s", name, error)
+            return
+        if status.device_id != name:
+            logger.warning("a status under %s claims to be another's: ignored", name)
+            return
+        self._report(name, StatusSeen(status, self._now()))
+
+
+def read_marker(name: str, value: bytes) -> Marker | None:
+    """None for what is no marker of this device: the store's is written over it."""
+    try:
+        check_device_id(name)
+        marker = codec.decode(Marker, value)
+    except (MalformedMessage, InvalidValue) as error:
+        logger.warning("the marker of %s cannot be read: %s", name, error)
+        return None
+    return marker if marker.device_id == name else None
