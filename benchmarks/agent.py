@@ -14,7 +14,7 @@ from benchmarks.world import VERSIONS, World
 from harmony_fleet.contracts import subjects
 from harmony_fleet.embedded.local_device import LocalDevice, prepare
 from harmony_fleet.embedded.start_local import PRODUCTION, device_config
-from harmony_fleet.embedded.supervisor_settings import MachineRoot
+from harmony_fleet.embedded.supervisor.settings import MachineRoot
 from harmony_fleet.messaging.credentials import encode_creds
 from harmony_fleet.messaging.requests import Message
 from harmony_fleet.release.build import artifact_name

@@ -15,7 +15,7 @@ from harmony_fleet.embedded.local_device import LocalDevice, prepare, spawn_supe
 from harmony_fleet.embedded.local_device import stop_supervisor as stop
 from harmony_fleet.embedded.nats import EmbeddedNats
 from harmony_fleet.embedded.start_local import Timing, device_config
-from harmony_fleet.embedded.supervisor_settings import Settings
+from harmony_fleet.embedded.supervisor.settings import Settings
 from harmony_fleet.messaging.connection import Endpoint, Plane
 from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_user_seed
 from harmony_fleet.operator.loop import Operator

@@ -1,3 +1,3 @@
-"""harmony-fleet: upgrades the agent on every device, and never leaves one without a working agent."""
+"""harmony-fleet: upgrades the agent on every device, and never leaves one without an agent."""
 
 __version__ = "0.1.0"

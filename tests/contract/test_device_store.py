@@ -13,7 +13,8 @@ import pytest
 
 from harmony_fleet.operator.ports import Conflict, DeviceStore, StoreError
 from harmony_fleet.operator.records import DeviceRecord, Happening
-from harmony_fleet.operator.sqlite_store import SqliteStore, StoreUnusable
+from harmony_fleet.operator.sqlite_file import StoreUnusable
+from harmony_fleet.operator.sqlite_store import SqliteStore
 from harmony_fleet.testing import store_suite
 from harmony_fleet.testing.fake_store import FakeStore
 

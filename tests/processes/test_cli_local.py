@@ -19,7 +19,7 @@ from harmony_fleet.embedded.start_local import (
     NotHeard,
     wait_until_heard,
 )
-from harmony_fleet.embedded.supervisor_settings import MachineRoot
+from harmony_fleet.embedded.supervisor.settings import MachineRoot
 from harmony_fleet.messaging.credentials import Credentials
 
 PROGRAM = """

@@ -6,6 +6,7 @@ same classes; a property suite holds the two equal.
 """
 
 import json
+import math
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -13,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from harmony_fleet.contracts.errors import InvalidValue, MalformedMessage
-from harmony_fleet.contracts.upgrade import MAX_MESSAGE_BYTES
+from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> 
     if len(data) > limit_bytes:
         raise MalformedMessage(f"{kind.__name__} of {len(data)} bytes: {limit_bytes} is the most")
     try:
-        read: T = _read(kind, json.loads(data), 0)
-    except (ValueError, TypeError, RecursionError) as error:
+        read: T = _read(kind, json.loads(data.decode()), 0)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MalformedMessage(f"not a {kind.__name__}: {error}") from error
     return read
 
@@ -78,13 +79,22 @@ def _read_fields(kind: Any, value: Any, depth: int) -> Any:
 
 
 def _read_scalar(kind: Any, value: Any) -> Any:
-    if kind is float and type(value) is int:
-        return float(value)
+    if kind is float and type(value) in {int, float}:
+        return _finite(float(value))
     if issubclass(kind, StrEnum) and isinstance(value, str):
         return kind(value)
     if type(value) is not kind:
         raise InvalidValue(f"expected {kind.__name__}, found {type(value).__name__}")
+    if kind is str:
+        value.encode()  # refuses half a surrogate pair, which nobody could write down again
     return value
+
+
+def _finite(number: float) -> float:
+    """What JSON has no word for is no number of ours, though `json` reads it."""
+    if not math.isfinite(number):
+        raise InvalidValue(f"expected a finite number, found {number}")
+    return number
 
 
 def _without_none(kind: Any) -> Any:

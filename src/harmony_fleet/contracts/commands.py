@@ -6,13 +6,15 @@ No answer, or "no responders", means that the outcome is unknown: never yes, nev
 from dataclasses import dataclass
 
 from harmony_fleet.contracts.identity import (
+    check_count,
     check_device_id,
     check_text,
     check_token,
     check_upgrade_id,
     check_version,
 )
-from harmony_fleet.contracts.upgrade import SCHEMA, Ended, Tolerant
+from harmony_fleet.contracts.upgrade import Ended
+from harmony_fleet.contracts.wire import SCHEMA, Tolerant
 
 
 class Verb(Tolerant):
@@ -38,15 +40,19 @@ class Outcome(Tolerant):
 @dataclass(frozen=True, slots=True)
 class Command:
     device_id: str
+    """Whom it is for: the last part of the key, said again because whoever reads it checks it."""
     verb: Verb
+    """What is asked."""
     upgrade_id: str | None = None
     """For UpgradeStop: the one upgrade that it commits."""
     schema: int = SCHEMA
+    """Of this message; raised only when a field changes its meaning."""
 
     def __post_init__(self) -> None:
         check_device_id(self.device_id)
         if self.upgrade_id is not None:
             check_upgrade_id(self.upgrade_id)
+        check_count(self.schema, "schema", minimum=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,11 @@ class Info:
     """The answer's body for `Info`."""
 
     agent_version: str
+    """Of the primary, which answers."""
     instance_id: str
+    """Random, new with each process."""
     boot_id: str
+    """New with each start of the machine."""
     python: str
     """The interpreter's version, such as 3.11.7."""
     platform: str
@@ -72,13 +81,19 @@ class Info:
 @dataclass(frozen=True, slots=True)
 class Answer:
     device_id: str
+    """Who says so: the part of the key, said again because whoever reads it checks it."""
     outcome: Outcome
+    """What became of the command."""
     reason: str = ""
     """Why it was refused, in one sentence."""
     ended: Ended | None = None
+    """With the outcome `ended`: the verdict on that upgrade."""
     info: Info | None = None
+    """To `Info`: what runs."""
     schema: int = SCHEMA
+    """Of this message; raised only when a field changes its meaning."""
 
     def __post_init__(self) -> None:
         check_device_id(self.device_id)
         check_text(self.reason, "reason", 400)
+        check_count(self.schema, "schema", minimum=1)

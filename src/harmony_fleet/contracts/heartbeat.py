@@ -10,12 +10,14 @@ from harmony_fleet.contracts.identity import (
     check_upgrade_id,
     check_version,
 )
-from harmony_fleet.contracts.upgrade import SCHEMA, Tolerant
+from harmony_fleet.contracts.wire import SCHEMA, Tolerant
 
 
 class Role(Tolerant):
     PRIMARY = "primary"
+    """The process of the permanent service."""
     CANDIDATE = "candidate"
+    """The new version's process beside it, during an upgrade."""
     UNKNOWN = "unknown"
 
 
@@ -24,7 +26,9 @@ class Progress:
     """How much of the artifact is staged. Bytes."""
 
     done_bytes: int
+    """Downloaded so far, resumed parts included."""
     total_bytes: int
+    """As the marker announced it."""
 
     def __post_init__(self) -> None:
         check_count(self.done_bytes, "done_bytes")
@@ -36,8 +40,11 @@ class Heartbeat:
     """Bucket `device-heartbeat`, key `<device_id>.<role>`; put without waiting for an answer."""
 
     device_id: str
+    """Who says so: the part of the key, said again because whoever reads it checks it."""
     agent_version: str
+    """Of the process that says this."""
     role: Role
+    """The permanent service, or the new version beside it."""
     instance_id: str
     """Random, new with each process."""
     boot_id: str
@@ -53,6 +60,7 @@ class Heartbeat:
     sent_at: str = ""
     """RFC 3339, UTC, by the device's clock. For people: nothing is decided by it."""
     schema: int = SCHEMA
+    """Of this message; raised only when a field changes its meaning."""
 
     def __post_init__(self) -> None:
         check_device_id(self.device_id)

@@ -15,10 +15,11 @@ DEVICE_ID: Final = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 
 VERSION: Final = re.compile(
     r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
-    r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?",
+    r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?(?<!-)",
     re.ASCII,
 )
-"""SemVer 2.0.0, clause 9, without build metadata: `+` is illegal in NATS keys and labels."""
+"""SemVer 2.0.0, clause 9, without what NATS keys or Kubernetes labels refuse: build metadata with
+its `+`, and a hyphen at the end."""
 
 UPGRADE_ID: Final = re.compile(r"[0-9a-f]{32}")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -62,15 +63,16 @@ def check_token(text: str) -> str:
 
 def check_url(text: str) -> str:
     """Raises InvalidValue unless `text` is an http or https URL with a host and no credentials."""
-    if len(text) > MAX_URL_LENGTH or not text.isprintable() or " " in text:
-        raise InvalidValue(f"URL {text[:80]!r} is too long or holds unprintable characters")
+    shown = repr(text.rpartition("@")[2][:200])  # never a password
+    if len(text) > MAX_URL_LENGTH or not (text.isascii() and text.isprintable()) or " " in text:
+        raise InvalidValue(f"URL {shown} is too long or not of printable ASCII (RFC 3986)")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidValue(f"URL {text!r}: {error}") from error
+        raise InvalidValue(f"URL {shown}: {error}") from error
     if parts.scheme not in {"http", "https"} or not host:
-        raise InvalidValue(f"URL {text!r} is not http:// or https:// with a host")
+        raise InvalidValue(f"URL {shown} is not http:// or https:// with a host")
     if parts.username is not None or parts.password is not None:
         raise InvalidValue(f"URL of host {host!r} holds credentials; leave them out")
     return text

@@ -6,7 +6,6 @@ Fields that a reader does not know are ignored, enum values that it does not kno
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.identity import (
@@ -19,12 +18,7 @@ from harmony_fleet.contracts.identity import (
     check_url,
     check_version,
 )
-
-SCHEMA = 1
-"""Raised when a field changes its meaning; new fields alone do not raise it."""
-
-MAX_MESSAGE_BYTES = 16384
-"""`max_msg_size` of the streams; whatever is larger is refused before it is read."""
+from harmony_fleet.contracts.wire import SCHEMA, Tolerant
 
 MAX_SENTENCE = 400
 MAX_EVIDENCE = 1800
@@ -34,34 +28,33 @@ ENDED_KEPT = 32
 """So many ended upgrades does a device name; what is older can be inferred by nobody."""
 
 
-class Tolerant(StrEnum):
-    """An enum of the wire: a value that a newer side sent is read as UNKNOWN, and survived."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> "Tolerant | None":
-        return cls.__members__["UNKNOWN"] if isinstance(value, str) else None
-
-
 class Desired(Tolerant):
     RUN = "run"
+    """Go on with it."""
     ABORT = "abort"
+    """End it, if it is not committed yet."""
     UNKNOWN = "unknown"
 
 
 class AgentUpgradePhase(Tolerant):
-    """How far one upgrade is. Only the last four, and UNRESOLVED, are ends."""
+    """How far one upgrade is. From SUCCEEDED to NEVER_STARTED they are ends."""
 
     PENDING = "Pending"
     """Ordered; the device has not spoken of it yet. Said by the operator only."""
     STAGING = "Staging"
+    """The artifact is being downloaded and checked."""
     VERIFYING = "Verifying"
+    """The new version and the way back are being tested; nothing has been changed."""
     CUTOVER_READY = "CutoverReady"
+    """Both versions run; the old one waits for the stop."""
     COMMITTED = "Committed"
     """The new version is primary, in probation."""
     SUCCEEDED = "Succeeded"
+    """Out of probation."""
     FAILED = "Failed"
     """Ended before anything had been changed."""
     ROLLED_BACK = "RolledBack"
+    """Undone; the old version runs."""
     UNRESOLVED = "Unresolved"
     """Ended without a verdict: the journal was lost, or the binary was replaced by hand."""
     NEVER_STARTED = "NeverStarted"
@@ -139,6 +132,7 @@ _COUNTS = frozenset(
 @dataclass(frozen=True, slots=True)
 class Cause:
     kind: CauseKind
+    """Stable, for programs."""
     sentence: str
     """One sentence that a person can act on, at most 400 characters."""
     evidence: str = ""
@@ -154,7 +148,9 @@ class Artifact:
     """One file of a release."""
 
     url: str
+    """Where to download it: http or https, without credentials."""
     size_bytes: int
+    """Exactly; not a byte more is taken."""
     sha256: str
     """Lower-case hexadecimal."""
 
@@ -169,16 +165,21 @@ class Marker:
     """The operator's durable order for one device: bucket `agent-upgrade`, key `<device_id>`."""
 
     device_id: str
+    """Whom it is for: the last part of the key, said again because whoever reads it checks it."""
     upgrade_id: str
     """Random; names this attempt in every later message."""
     generation: int
     """1 or more, above every one before it for this device. An abort keeps its order's."""
     version: str
+    """To upgrade to; SemVer without build metadata."""
     artifact: Artifact
+    """The file that holds that version for this device."""
     desired: Desired = Desired.RUN
+    """Whether to go on with it."""
     retry: bool = False
     """Try a digest again that failed on this device for a cause that counts."""
     schema: int = SCHEMA
+    """Of this message; raised only when a field changes its meaning."""
 
     def __post_init__(self) -> None:
         check_device_id(self.device_id)
@@ -207,8 +208,11 @@ class Ended:
     """The verdict on one upgrade, as the device remembers it."""
 
     upgrade_id: str
+    """As its marker named it."""
     generation: int
+    """As its marker named it."""
     phase: AgentUpgradePhase
+    """How it ended."""
     cause: CauseKind | None = None
     """None only for a plain success."""
 
@@ -227,6 +231,7 @@ class Status:
     """
 
     device_id: str
+    """Who says so: the part of the key, said again because whoever reads it checks it."""
     journal_id: str
     """Made with the journal. `seq` and `ended` are comparable within one journal only."""
     seq: int
@@ -236,8 +241,11 @@ class Status:
     upgrade_id: str | None = None
     """None while there has been no upgrade, or where its id was lost with the journal."""
     from_version: str | None = None
+    """What ran before this upgrade."""
     to_version: str | None = None
+    """What this upgrade leads to."""
     phase: AgentUpgradePhase | None = None
+    """How far this upgrade is; None while there has been none."""
     attempt: int = 0
     """1 for the first; a restart while staging or verifying begins the next."""
     cause: Cause | None = None
@@ -251,6 +259,7 @@ class Status:
     sent_at: str = ""
     """RFC 3339, UTC, by the device's clock. For people: nothing is decided by it."""
     schema: int = SCHEMA
+    """Of this message; raised only when a field changes its meaning."""
 
     def __post_init__(self) -> None:
         check_device_id(self.device_id)
@@ -273,7 +282,7 @@ class Status:
 def clip(text: str, limit: int) -> str:
     """The end of `text`, at most `limit` characters, without control characters but newlines."""
     clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
-    return clean if len(clean) <= limit else "…" + clean[-(limit - 1) :]
+    return clean if len(clean) <= limit else "…" + clean[len(clean) - limit + 1 :]
 
 
 def cause(kind: CauseKind, sentence: str, evidence: str = "") -> Cause:

@@ -26,7 +26,7 @@ from harmony_fleet.embedded.local_device import (
     stop_supervisor,
     toml,
 )
-from harmony_fleet.embedded.supervisor_settings import MachineRoot, Settings
+from harmony_fleet.embedded.supervisor.settings import MachineRoot, Settings
 from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_user_seed
 
 PREFIX: Final = "local-"

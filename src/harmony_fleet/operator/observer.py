@@ -69,10 +69,15 @@ class Observer:
         """Lists after each connect, and now and then; until cancelled."""
         wait_s = self._relist_s
         while True:
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wanted.wait()
             self._wanted.clear()
             wait_s = self._relist_s if await self._list() else SOON_S
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # nats-py's requests do so, too
 
     def list_soon(self) -> None:
         """What was seen could not be stored: see it again, a little later."""

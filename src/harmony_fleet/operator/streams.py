@@ -18,7 +18,7 @@ from harmony_fleet.contracts.subjects import (
     key,
     stream,
 )
-from harmony_fleet.contracts.upgrade import MAX_MESSAGE_BYTES
+from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 from harmony_fleet.messaging.connection import Plane, RequestRefused
 from harmony_fleet.messaging.keyvalue import Entry, read_entry
 from harmony_fleet.messaging.requests import NO_MESSAGE, Message, read_answer

@@ -16,8 +16,6 @@ its arguments, on standard error, unbuffered. `Behaviour` says how it goes on. T
 `Versions`, which an executor has too, are held to `versions_suite`.
 """
 
-# ruff: noqa: S101 - a contract suite asserts
-
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace

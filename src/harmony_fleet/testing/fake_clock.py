@@ -15,13 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from harmony_fleet.agent.upgrade.record import BootTime
+from harmony_fleet.agent.upgrade.boot_time import BootTime
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-GRACE_S = 2.0
-"""Real seconds in which the loop's own threads may still end, at its close."""
 
 
 class NothingHappens(RuntimeError):
@@ -34,13 +31,10 @@ class _Jump(selectors.DefaultSelector):
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            ready = super().select(GRACE_S)
-            if not ready:
-                raise NothingHappens("nothing is ready, and nobody waits for a moment to come")
-            return ready
         ready = super().select(0)
-        if not ready:
+        if not ready and timeout is None:
+            raise NothingHappens("nothing is ready, and nobody waits for a moment to come")
+        if not ready and timeout is not None:
             self.now_s += max(0.0, timeout)
         return ready
 
@@ -63,6 +57,9 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.now_s
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """There are no threads to wait for."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

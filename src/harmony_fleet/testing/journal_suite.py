@@ -3,8 +3,6 @@
 Give each of `CASES` a fresh `World`; `executor_suite` shows how, with pytest.
 """
 
-# ruff: noqa: S101 - a contract suite asserts
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

@@ -10,8 +10,6 @@ You provide a fresh `World` for each case. With pytest, which this module does n
         asyncio.run(run())
 """
 
-# ruff: noqa: S101 - a contract suite asserts
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

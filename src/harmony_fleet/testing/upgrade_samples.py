@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
 
+from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.record import (
     Attempt,
-    BootTime,
     Installed,
     Journal,
     Stage,

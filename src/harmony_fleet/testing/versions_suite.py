@@ -4,8 +4,6 @@ Give each of `CASES` a fresh `World`; `executor_suite` shows how, with pytest. A
 Versions too: it has to pass both suites.
 """
 
-# ruff: noqa: S101 - a contract suite asserts
-
 from collections.abc import Callable
 from typing import Protocol
 

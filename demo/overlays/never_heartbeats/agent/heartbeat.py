@@ -24,5 +24,8 @@ class Heartbeats:
     def name_progress(self, done_bytes: int, total_bytes: int) -> None:
         pass
 
+    async def wait_first(self, limit_s: float) -> None:
+        pass
+
     async def run(self) -> None:
         await asyncio.Event().wait()

@@ -7,7 +7,8 @@ right now, although the new version has not proven itself in its time.
 
 from dataclasses import dataclass, replace
 
-from harmony_fleet.agent.upgrade.record import BootTime, Journal, Stage
+from harmony_fleet.agent.upgrade.boot_time import BootTime
+from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
 from harmony_fleet.agent.upgrade.states import ExpiryMark
 from harmony_fleet.contracts.upgrade import CauseKind, cause
 
@@ -52,7 +53,7 @@ def judge(
     if attempt is None:
         raise ValueError("no probation is under way")
     known = controls
-    if known is None or (known.upgrade_id, known.boot_id) != (attempt.upgrade_id, now.boot_id):
+    if known is None or not _of(known, attempt, now):
         known = Controls(attempt.upgrade_id, now.boot_id)
     if not contact:
         lost = replace(known, first_contact_s=None)
@@ -64,6 +65,14 @@ def judge(
     if now.seconds - known.first_contact_s < bounds.spacing_s:
         return known, None
     return known, _mark(attempt.upgrade_id, _no_contact(attempt.to_version))
+
+
+def _of(controls: Controls, attempt: Attempt, now: BootTime) -> bool:
+    """They are about this upgrade, in this boot, and about the start that was counted last."""
+    if (controls.upgrade_id, controls.boot_id) != (attempt.upgrade_id, now.boot_id):
+        return False
+    since_s = now.seconds - _elapsed(attempt.since, now)
+    return controls.first_contact_s is None or controls.first_contact_s >= since_s
 
 
 def _elapsed(since: BootTime | None, now: BootTime) -> float:

@@ -74,12 +74,12 @@ def _trial(state: Trial, event: Event) -> Transition:
             return state, (answer_stop(state.journal, event),)
         case OrderRead() | OrderUnusable() if replaces(state.journal, event):
             return _back(state, cause(CauseKind.ABORTED, "the operator took the order back"))
-        case TimeRanOut():
+        case TimeRanOut(Deadline.STOP | Deadline.OVERALL):
             return _back(state, _undecided())
         case ServiceStopping():
             why = cause(CauseKind.SERVICE_STOPPED, "the agent's service was stopped on trial")
             return _back(state, why, stopping=True)
-        case OrderRead() | OrderUnusable() | Reported():
+        case OrderRead() | OrderUnusable() | Reported() | TimeRanOut():
             return state, ()
         case Began() | WorkEnded() | StepDone():
             raise IllegalEvent(state, event)

@@ -124,27 +124,34 @@ def _ordered(state: OldState, event: OrderRead | OrderUnusable) -> Transition:
 def replaces(journal: Journal, event: OrderRead | OrderUnusable) -> bool:
     """An abort of what is under way, or a newer order."""
     if isinstance(event, OrderUnusable):
-        return event.generation > journal.highest
+        return _new_to(journal, event.upgrade_id, event.generation)
     marker = event.marker
-    if marker.generation > journal.highest:
+    if _new_to(journal, marker.upgrade_id, marker.generation):
         return True
     attempt = journal.open_attempt
     same = attempt is not None and attempt.upgrade_id == marker.upgrade_id
     return same and marker.desired is Desired.ABORT
 
 
+def _new_to(journal: Journal, upgrade_id: str, generation: int) -> bool:
+    return generation > journal.highest and journal.verdict_on(upgrade_id) is None
+
+
 def _ordered_while_idle(state: Idle, event: OrderRead | OrderUnusable) -> Transition:
     journal = state.journal
     if isinstance(event, OrderUnusable):
-        if event.generation <= journal.highest:
+        if not _new_to(journal, event.upgrade_id, event.generation):
             return state, (Report(),)
         order = Attempt(
             event.upgrade_id, event.generation, JournalStage.STAGING, state.running, state.running
         )
+        if journal.lost:
+            why = journal_lost(event.generation)
+            return _refused(state, order, JournalStage.UNRESOLVED, why)
         why = cause(CauseKind.ORDER_INVALID, f"the order cannot be read: {event.reason}")
         return _refused(state, order, JournalStage.FAILED, why)
     marker = event.marker
-    if marker.generation <= journal.highest or journal.verdict_on(marker.upgrade_id):
+    if not _new_to(journal, marker.upgrade_id, marker.generation):
         return state, (Report(),)
     refusal = _refusal(state, marker)
     if refusal is not None:
@@ -282,7 +289,7 @@ def _stop(state: OldState, event: StopReceived) -> Transition:
 
 
 def _time_ran_out(state: OldState, event: TimeRanOut) -> Transition:
-    if not isinstance(state, Armed):
+    if not isinstance(state, Armed) or event.deadline not in {Deadline.STOP, Deadline.OVERALL}:
         return state, ()
     if event.deadline is Deadline.STOP and not state.heard:
         why = cause(

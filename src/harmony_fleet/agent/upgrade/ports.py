@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from harmony_fleet.agent.upgrade.record import BootTime, Journal
+from harmony_fleet.agent.upgrade.boot_time import BootTime
+from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.agent.upgrade.states import AnswerStop, Found
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.upgrade import Artifact, CauseKind

@@ -11,10 +11,10 @@ Rules
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.contracts.identity import check_count, check_sha256, check_token, check_version
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
-    SCHEMA,
     AgentUpgradePhase,
     Artifact,
     Cause,
@@ -23,6 +23,7 @@ from harmony_fleet.contracts.upgrade import (
     Marker,
     Status,
 )
+from harmony_fleet.contracts.wire import SCHEMA
 
 QUARANTINED_KEPT = 32
 
@@ -58,17 +59,6 @@ _PHASES_OF_ENDED = {
     Stage.ROLLED_BACK: AgentUpgradePhase.ROLLED_BACK,
     Stage.UNRESOLVED: AgentUpgradePhase.UNRESOLVED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class BootTime:
-    """An instant on this machine's boot clock: comparable within one boot only."""
-
-    boot_id: str
-    seconds: float
-
-    def __post_init__(self) -> None:
-        check_token(self.boot_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,9 +134,16 @@ def _nowhere_to_go(state: Checking, reason: str) -> Transition:
         case Party.OLD:
             return state, (SayReady(), StartClock(Deadline.RETRY))
         case Party.NEW:
-            return enter_trial(state.running, _damaged(state.journal, reason))
+            return _stay(state, reason)
         case _:
             assert_never(state.party)
+
+
+def _stay(state: Checking, reason: str) -> Transition:
+    """An order that wants this revert is not read again at once: it would want it again."""
+    trial, effects = enter_trial(state.running, _damaged(state.journal, reason))
+    known = trial.journal == state.journal
+    return trial, tuple(e for e in effects if not (known and isinstance(e, ReadOrder)))
 
 
 def _damaged(journal: Journal, reason: str) -> Journal:

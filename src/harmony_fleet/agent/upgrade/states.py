@@ -8,7 +8,8 @@ journal's record: the driver makes it durable before it performs the step's effe
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harmony_fleet.agent.upgrade.record import BootTime, Journal
+from harmony_fleet.agent.upgrade.boot_time import BootTime
+from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.upgrade import Artifact, Cause, Ended, Marker
 

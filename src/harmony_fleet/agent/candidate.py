@@ -1,0 +1,24 @@
+"""The new version beside the primary: subscribes and heartbeats, answers and decides nothing."""
+
+from harmony_fleet.agent.command_server import ignore_commands
+from harmony_fleet.agent.config import Config
+from harmony_fleet.agent.process import Process
+from harmony_fleet.contracts.heartbeat import Role
+
+
+class Candidate:
+    def __init__(self, config: Config, upgrade_id: str) -> None:
+        self._device_id = config.device_id
+        self._process = Process(config, Role.CANDIDATE, upgrade_id)
+        self._process.heartbeats.name_upgrade(upgrade_id, quick=True)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        process = self._process
+        await process.plane.start()
+        await ignore_commands(process.plane, self._device_id)
+        process.notify.ready()
+        try:
+            await process.run()
+        finally:
+            await process.plane.close()

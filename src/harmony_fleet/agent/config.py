@@ -1,0 +1,195 @@
+"""The agent's configuration: a TOML file, then the environment, then flags; the last one wins.
+
+Every key is a field below; an unknown or mistyped one is an error that names it. The environment
+spells `upgrade.probation_s` as `FLEET_AGENT_UPGRADE__PROBATION_S`, a flag as
+`--set upgrade.probation_s=60`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from harmony_fleet.contracts.errors import FleetError, InvalidValue
+from harmony_fleet.contracts.identity import check_device_id
+
+DEFAULT_PATH = Path("/etc/fleet-agent/config.toml")
+ENVIRONMENT = "FLEET_AGENT_"
+
+T = TypeVar("T")
+
+
+class ConfigError(FleetError):
+    """The configuration cannot be used; the text names the key or the file."""
+
+    kind = "config"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneConfig:
+    servers: tuple[str, ...]
+    """URLs of the NATS servers, such as `nats://127.0.0.1:4222`."""
+    credentials: Path
+    """The device's own key and JWT, mode 0600."""
+    reconnect_max_s: float = 30.0
+    """The longest wait between two attempts to connect."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathsConfig:
+    versions: Path = Path("/usr/bin")
+    link: Path = Path("/usr/local/bin/fleet-agent")
+    previous: Path = Path("/usr/local/lib/fleet-agent/previous")
+    state: Path = Path("/var/lib/fleet-agent")
+    boot_id: Path = Path("/proc/sys/kernel/random/boot_id")
+    supervisor: Path | None = None
+    """The local supervisor's socket, where one stands in for systemd."""
+    log: Path | None = None
+    """The permanent unit's log file, where there is one: its end is evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatConfig:
+    interval_s: float = 30.0
+    quick_interval_s: float = 1.0
+    """For a candidate, an armed primary, a trial, and probation's first minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeConfig:
+    self_test_limit_s: float = 60.0
+    ready_limit_s: float = 30.0
+    stop_limit_s: float = 120.0
+    """So long does an armed primary with a plane wait for the operator's stop."""
+    overall_limit_s: float = 1800.0
+    """The end of that wait even where the plane is unreachable."""
+    probation_s: float = 600.0
+    starts_allowed: int = 5
+    """Starts of a new version in its probation, its first included."""
+    versions_kept: int = 3
+    order_reread_s: float = 300.0
+    outage_s: float = 86400.0
+    """So long does the dead-man timer put an outage of the plane down to the plane."""
+    retry_s: float = 5.0
+    """Before a step that the disk refused is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    device_id: str
+    plane: PlaneConfig
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
+    upgrade: UpgradeConfig = field(default_factory=UpgradeConfig)
+    log_level: str = "INFO"
+
+
+def load(path: Path, environment: Mapping[str, str], flags: Sequence[str] = ()) -> Config:
+    """Raises ConfigError: unreadable, unknown or mistyped key, or a value out of range."""
+    tree = _file(path)
+    for name, text in environment.items():
+        if name.startswith(ENVIRONMENT) and name != f"{ENVIRONMENT}CONFIG":
+            key = name.removeprefix(ENVIRONMENT).lower().replace("__", ".")
+            _put(tree, key, text, where=f"environment variable {name}")
+    for flag in flags:
+        key, equals, text = flag.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {flag}: write it as key=value")
+        _put(tree, key, text, where=f"--set {key}")
+    return _checked(_build(Config, tree, "", str(path)))
+
+
+def default_path(environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(environment.get(f"{ENVIRONMENT}CONFIG", DEFAULT_PATH))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _put(tree: dict[str, Any], key: str, text: str, where: str) -> None:
+    kind = _kind_of(key, where)
+    *sections, name = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{where}: {section} is no section in the configuration file")
+    tree[name] = _from_text(kind, text, where)
+
+
+def _kind_of(key: str, where: str) -> Any:
+    kind: Any = Config
+    for part in key.split("."):
+        hints = get_type_hints(kind) if is_dataclass(kind) else {}
+        if part not in hints:
+            raise ConfigError(f"{where}: there is no key {key!r}")
+        kind = hints[part]
+    return kind
+
+
+def _from_text(kind: Any, text: str, where: str) -> Any:
+    try:
+        if kind is float or kind is int:
+            return kind(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {text!r} is not a number") from error
+    if kind == tuple[str, ...]:
+        return [part.strip() for part in text.split(",")]
+    return text
+
+
+def _build(kind: type[T], tree: object, prefix: str, source: str) -> T:
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: {prefix.rstrip('.')} must be a section")
+    hints = get_type_hints(kind)
+    unknown = sorted(set(tree) - set(hints))
+    if unknown:
+        raise ConfigError(f"{source}: unknown key {prefix}{unknown[0]}")
+    found = {}
+    for one in fields(kind):  # type: ignore[arg-type]
+        key = prefix + one.name
+        if is_dataclass(hints[one.name]):
+            found[one.name] = _build(hints[one.name], tree.get(one.name, {}), key + ".", source)
+        elif one.name in tree:
+            found[one.name] = _value(hints[one.name], tree[one.name], f"{source}: {key}")
+        elif one.default is MISSING:
+            raise ConfigError(f"{source}: {key} is missing")
+    return kind(**found)
+
+
+def _value(kind: Any, value: object, where: str) -> Any:
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is Path or kind == Path | None:
+        if isinstance(value, str) and value.startswith("/"):
+            return Path(value)
+        raise ConfigError(f"{where} must be an absolute path, not {value!r}")
+    if kind == tuple[str, ...]:
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise ConfigError(f"{where} must be a list of strings, not {value!r}")
+    if type(value) is not kind:
+        raise ConfigError(f"{where} must be of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def _checked(config: Config) -> Config:
+    try:
+        check_device_id(config.device_id)
+    except InvalidValue as error:
+        raise ConfigError(f"device_id: {error}") from error
+    for section in (config.heartbeat, config.upgrade, config.plane):
+        for one in fields(section):
+            value = getattr(section, one.name)
+            if isinstance(value, int | float) and not 0 < value < 10**8:
+                raise ConfigError(f"{one.name} = {value} must be above 0 and below 10^8")
+    if config.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ConfigError(f"log_level {config.log_level!r} is none of DEBUG INFO WARNING ERROR")
+    return config

@@ -1,0 +1,77 @@
+"""Says "I am instance I of version V in role R, in upgrade U", now and then, without waiting."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.heartbeat import Heartbeat, Progress
+from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.requests import MessagingError
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_PACE_S = 0.5
+"""While staging, progress is said so often, where that is more often than the interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two heartbeats."""
+
+    slow_s: float
+    quick_s: float
+
+
+class Heartbeats:
+    """One process's heartbeats. What is set is said by the next one; some settings hurry it."""
+
+    def __init__(self, plane: Plane, first: Heartbeat, pace: Pace, now: Callable[[], str]) -> None:
+        self._plane, self._beat, self._pace, self._now = plane, first, pace, now
+        self._quick = False
+        self._hurry = asyncio.Event()
+        self._first = asyncio.Event()
+        plane.on_connect(self._hurry.set)
+
+    def name_upgrade(self, upgrade_id: str | None, quick: bool) -> None:
+        """The upgrade under way, and whether the quick pace holds."""
+        if (self._beat.upgrade_id, self._quick) == (upgrade_id, quick):
+            return
+        self._quick = quick
+        self._beat = replace(self._beat, upgrade_id=upgrade_id, progress=None)
+        self._hurry.set()
+
+    def name_progress(self, done_bytes: int, total_bytes: int) -> None:
+        self._beat = replace(self._beat, progress=Progress(done_bytes, total_bytes))
+
+    async def wait_first(self, limit_s: float) -> None:
+        """Until the first heartbeat was sent, or the time is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._first.wait(), limit_s)
+
+    async def run(self) -> None:
+        while True:
+            await self._say()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._interval_s())
+            self._hurry.clear()
+
+    def _interval_s(self) -> float:
+        interval_s = self._pace.quick_s if self._quick else self._pace.slow_s
+        return min(interval_s, PROGRESS_PACE_S) if self._beat.progress else interval_s
+
+    async def _say(self) -> None:
+        if not self._plane.connected:
+            return
+        interval_ms = max(1, round(self._interval_s() * 1000))
+        beat = replace(self._beat, interval_ms=interval_ms, sent_at=self._now())
+        key = subjects.heartbeat_key(beat.device_id, beat.role)
+        try:
+            await self._plane.publish(key, codec.encode(beat))
+        except MessagingError as error:
+            logger.info("a heartbeat was not sent: %s", error)
+            return
+        self._beat = replace(self._beat, beat=self._beat.beat + 1)
+        self._first.set()

@@ -1,0 +1,60 @@
+"""What a primary and a candidate have in common: the plane, heartbeats, the watchdog.
+
+A candidate runs exactly this part of what a primary runs: what was validated is what will run.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+
+import harmony_fleet
+from harmony_fleet.agent.clock import BootClock, rfc3339
+from harmony_fleet.agent.config import Config
+from harmony_fleet.agent.heartbeat import Heartbeats, Pace
+from harmony_fleet.agent.ids import new_id
+from harmony_fleet.agent.notify import Notify
+from harmony_fleet.agent.wire import endpoint
+from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.messaging.connection import Plane
+
+logger = logging.getLogger(__name__)
+
+
+class Process:
+    def __init__(self, config: Config, role: Role, upgrade_id: str | None = None) -> None:
+        self.clock = BootClock(config.paths.boot_id)
+        self.plane = Plane(endpoint(config, role))
+        self.identity = Heartbeat(
+            device_id=config.device_id,
+            agent_version=harmony_fleet.__version__,
+            role=role,
+            instance_id=new_id(),
+            boot_id=self.clock.boot_id,
+            beat=1,
+            interval_ms=1,
+            upgrade_id=upgrade_id,
+        )
+        pace = Pace(config.heartbeat.interval_s, config.heartbeat.quick_interval_s)
+        self.heartbeats = Heartbeats(self.plane, self.identity, pace, rfc3339)
+        self.notify = Notify()
+
+    async def run(self) -> None:
+        """Heartbeats and the watchdog, until cancelled. READY is the caller's to say."""
+        await asyncio.gather(self.heartbeats.run(), self._feed_watchdog())
+
+    async def _feed_watchdog(self) -> None:
+        """By the event loop itself, and never by the plane: an outage must not kill the agent."""
+        if self.notify.watchdog_s is None:
+            return
+        while True:
+            self.notify.alive()
+            await asyncio.sleep(self.notify.watchdog_s / 3)
+
+
+async def logged(part: Coroutine[None, None, None]) -> None:
+    """Without any of its parts the agent is not whole: it ends, and is started again."""
+    try:
+        await part
+    except Exception:  # the runner
+        logger.exception("a part of the agent stopped; it is restarted with the process")
+        raise SystemExit(1) from None

@@ -1,0 +1,268 @@
+"""The effects of the machine, one line each: what they ask of the ports, and what is fed back."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from harmony_fleet.agent.upgrade.deadlines import Deadlines
+from harmony_fleet.agent.upgrade.inbox import Inbox, Post
+from harmony_fleet.agent.upgrade.ports import (
+    Clock,
+    Orders,
+    Plane,
+    Reports,
+    ServiceManager,
+    StopAnswers,
+    UpgradeExecutor,
+    UpgradeFault,
+)
+from harmony_fleet.agent.upgrade.states import (
+    AnswerStop,
+    CancelWork,
+    CandidateExited,
+    CandidateHeard,
+    CandidateReady,
+    CandidateStartFailed,
+    CheckTarget,
+    CloseAttempt,
+    CutoverPrepared,
+    Deadline,
+    Effect,
+    Event,
+    Exit,
+    LinkSwapped,
+    OpenState,
+    PrepareCutover,
+    ReadOrder,
+    Report,
+    SayReady,
+    SelfTest,
+    SelfTestFailed,
+    SelfTestPassed,
+    Stage,
+    Staged,
+    StagingFailed,
+    StartCandidate,
+    StartClock,
+    StepFailed,
+    StopCandidate,
+    StopClocks,
+    SwapLink,
+    TargetDamaged,
+    TargetSound,
+    TimeRanOut,
+)
+from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds of this process's own clock."""
+
+    self_test_s: float
+    ready_s: float
+    stop_s: float
+    overall_s: float
+    probation_s: float
+    retry_s: float
+    hear_s: float
+    """How often an armed primary asks whether the plane has heard its candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    executor: UpgradeExecutor
+    orders: Orders
+    reports: Reports
+    answers: StopAnswers
+    plane: Plane
+    service: ServiceManager
+    clock: Clock
+
+
+@dataclass
+class Performer:
+    ports: Ports
+    limits: Limits
+    inbox: Inbox = field(default_factory=Inbox)
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+    """Told while staging: bytes staged, bytes in all."""
+
+    def __post_init__(self) -> None:
+        limits_s = {
+            Deadline.STOP: self.limits.stop_s,
+            Deadline.OVERALL: self.limits.overall_s,
+            Deadline.PROBATION: self.limits.probation_s,
+            Deadline.RETRY: self.limits.retry_s,
+        }
+        self._deadlines = Deadlines(
+            self.ports.clock, limits_s, lambda: self.ports.plane.connected, self._ran_out
+        )
+
+    async def __call__(self, effect: Effect, state: OpenState) -> Event | None:
+        """The event to take before any other, if the effect has one."""
+        match effect:
+            case PrepareCutover() | SwapLink() | CheckTarget():
+                return await self._step(effect)
+            case StopCandidate() | CloseAttempt():
+                await self._sweep(effect)
+            case Stage():
+                self.inbox.begin_work(lambda post: self._stage(effect, post))
+            case SelfTest():
+                self.inbox.begin_work(lambda post: self._self_test(effect, post))
+            case StartCandidate():
+                self.inbox.begin_work(lambda post: self._candidate(effect, post))
+            case CancelWork():
+                await self.inbox.cancel_work()
+            case StartClock(deadline):
+                self._deadlines.start(deadline)
+            case StopClocks():
+                self._deadlines.stop_all()
+            case SayReady():
+                self.ports.service.ready()
+            case Report():
+                self.ports.reports.put(state.journal)
+            case ReadOrder():
+                self.ports.orders.read()
+            case AnswerStop():
+                await self.ports.answers.answer(effect)
+            case Exit():
+                raise ValueError("the driver itself leaves")
+            case _:
+                assert_never(effect)
+        return None
+
+    async def _step(self, effect: PrepareCutover | SwapLink | CheckTarget) -> Event:
+        executor = self.ports.executor
+        try:
+            match effect:
+                case PrepareCutover(target):
+                    await executor.stop_candidate()
+                    await asyncio.to_thread(self._prepare, target)
+                    return CutoverPrepared()
+                case SwapLink(version):
+                    await asyncio.to_thread(executor.swap_link, version)
+                    return LinkSwapped()
+                case CheckTarget(version, sha256):
+                    await asyncio.to_thread(executor.check_target, version, sha256)
+                    return TargetSound()
+                case _:
+                    assert_never(effect)
+        except UpgradeFault as fault:
+            logger.warning("%s", fault)
+            if isinstance(effect, CheckTarget):
+                return TargetDamaged(fault.sentence)
+            return StepFailed(_cause(fault))
+
+    def _prepare(self, target: str) -> None:
+        self.ports.executor.capture_revert_target(target)
+        self.ports.executor.point_previous(target)
+        self.ports.executor.open_attempt()
+
+    async def _sweep(self, effect: StopCandidate | CloseAttempt) -> None:
+        """What is left over here is swept at the next start, or before the next cutover."""
+        executor = self.ports.executor
+        try:
+            if isinstance(effect, StopCandidate):
+                await executor.stop_candidate()
+            else:
+                await asyncio.to_thread(executor.close_attempt)
+                await asyncio.to_thread(executor.prune, frozenset(effect.keep))
+        except UpgradeFault as fault:
+            logger.warning("left over for now: %s", fault)
+
+    async def _stage(self, effect: Stage, post: Post) -> None:
+        """The artifact and the rollback target, side by side."""
+        total = effect.artifact.size_bytes
+        fetch = asyncio.create_task(
+            self.ports.executor.stage(
+                effect.version, effect.artifact, lambda done: self.progress(done, total)
+            )
+        )
+        target = asyncio.create_task(self._check_target(effect))
+        try:
+            await asyncio.gather(fetch, target)
+        except UpgradeFault as fault:
+            post(StagingFailed(_cause(fault)))
+        else:
+            post(Staged(target.result()))
+        finally:
+            await _end(fetch, target)
+
+    async def _check_target(self, effect: Stage) -> str:
+        """Everything that a rollback will need of the version that runs now; its digest."""
+        executor, limit_s = self.ports.executor, self.limits.self_test_s
+        await asyncio.to_thread(executor.capture_revert_target, effect.target)
+        sha256 = effect.target_sha256 or await executor.running_sha256()
+        await asyncio.to_thread(executor.check_target, effect.target, sha256)
+        try:
+            await executor.self_test(effect.target, limit_s)
+            await executor.dry_run_guard(effect.target, limit_s)
+        except UpgradeFault as fault:
+            sentence = f"the version to go back to, {effect.target}, would not run: {fault}"
+            raise UpgradeFault(
+                CauseKind.ROLLBACK_TARGET_FAILED, sentence, fault.evidence
+            ) from fault
+        return sha256
+
+    async def _self_test(self, effect: SelfTest, post: Post) -> None:
+        try:
+            await self.ports.executor.self_test(effect.version, self.limits.self_test_s)
+        except UpgradeFault as fault:
+            post(SelfTestFailed(_cause(fault) if self.ports.plane.connected else _no_plane(fault)))
+        else:
+            post(SelfTestPassed())
+
+    async def _candidate(self, effect: StartCandidate, post: Post) -> None:
+        executor = self.ports.executor
+        try:
+            await executor.start_candidate(effect.version, effect.upgrade_id, self.limits.ready_s)
+        except UpgradeFault as fault:
+            post(CandidateStartFailed(_cause(fault)))
+            return
+        post(CandidateReady())
+        hearing = asyncio.create_task(self._listen(effect, post))
+        try:
+            evidence = await executor.candidate_exit()
+            if not await executor.system_stopping():
+                post(CandidateExited(_died(effect.version, evidence)))
+        finally:
+            await _end(hearing)
+
+    async def _listen(self, effect: StartCandidate, post: Post) -> None:
+        while True:
+            await self.ports.clock.sleep(self.limits.hear_s)
+            if await self.ports.plane.heard(effect.version, effect.upgrade_id):
+                post(CandidateHeard())
+                return
+
+    async def _ran_out(self, event: TimeRanOut) -> None:
+        evidence = ""
+        if event.deadline is Deadline.STOP:
+            evidence = await self.ports.executor.candidate_log()
+        self.inbox.post(replace(event, evidence=evidence))
+
+
+def _died(version: str, evidence: str) -> Cause:
+    sentence = f"version {version} ended by itself while it was a candidate: read its log lines"
+    return cause(CauseKind.CANDIDATE_DIED, sentence, evidence)
+
+
+def _no_plane(fault: UpgradeFault) -> Cause:
+    """A self-test needs the plane: one that failed without it says nothing about the release."""
+    sentence = "the message plane went away while the self-test ran: order the upgrade again"
+    return cause(CauseKind.PLANE_UNREACHABLE, sentence, fault.evidence)
+
+
+def _cause(fault: UpgradeFault) -> Cause:
+    return cause(fault.cause, fault.sentence, fault.evidence)
+
+
+async def _end(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,191 @@
+"""Orders and reports over the message plane. The plane is a cache: each side says again what it
+knows when the other may have forgotten it.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from harmony_fleet.agent.upgrade.record import Journal, status_of
+from harmony_fleet.agent.upgrade.states import (
+    AnswerStop,
+    Event,
+    OrderRead,
+    OrderUnusable,
+    Reported,
+)
+from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.commands import Answer
+from harmony_fleet.contracts.errors import MalformedMessage
+from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.upgrade import Marker, MarkerHead
+from harmony_fleet.messaging import keyvalue
+from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.requests import Message, MessagingError
+
+logger = logging.getLogger(__name__)
+
+REQUEST_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 1.0
+REPEAT_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits between attempts to put a status; the last is repeated. Halved to full by jitter."""
+
+
+class NatsOrders:
+    """Reads the marker when woken, at each reconnect, and now and then."""
+
+    def __init__(
+        self, plane: Plane, device_id: str, reread_s: float, post: Callable[[Event], None]
+    ) -> None:
+        self._plane, self._device_id, self._post = plane, device_id, post
+        self._reread_s = reread_s
+        self._wanted = asyncio.Event()
+
+    async def start(self) -> None:
+        await self._plane.subscribe(subjects.order_wake(self._device_id), self._woken)
+        self._plane.on_connect(self.read)
+
+    def read(self) -> None:
+        self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                jittered_s = self._reread_s * random.uniform(0.5, 1.0)
+                await asyncio.wait_for(self._wanted.wait(), jittered_s)
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            await self._read()
+
+    async def _woken(self, _message: Message) -> None:
+        """The wake-up carries no value on purpose: what is obeyed is what the stream holds."""
+        self.read()
+
+    async def _read(self) -> None:
+        try:
+            entry = await keyvalue.get(
+                self._plane, subjects.MARKER_BUCKET, self._device_id, REQUEST_LIMIT_S
+            )
+        except MessagingError as error:
+            logger.info("the order cannot be read now: %s", error)
+            return
+        event = order_of(entry.value, self._device_id) if entry else None
+        if event is not None:
+            self._post(event)
+
+
+def order_of(value: bytes, device_id: str) -> OrderRead | OrderUnusable | None:
+    """What a marker's bytes mean to this device; None where they mean nothing to it."""
+    try:
+        marker = codec.decode(Marker, value)
+    except MalformedMessage as error:
+        return _unusable(value, device_id, str(error))
+    if marker.device_id != device_id:
+        logger.warning("an order for another device, %s: ignored", marker.device_id)
+        return None
+    return OrderRead(marker)
+
+
+def _unusable(value: bytes, device_id: str, reason: str) -> OrderUnusable | None:
+    try:
+        head = codec.decode(MarkerHead, value)
+    except MalformedMessage:
+        logger.warning("the marker cannot be read at all: %s", reason)
+        return None
+    if head.device_id != device_id:
+        return None
+    return OrderUnusable(head.upgrade_id, head.generation, reason[:200])
+
+
+class NatsReports:
+    """Says the newest status until it is acknowledged, and again after each reconnect."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        device_id: str,
+        post: Callable[[Event], None],
+        now: Callable[[], str],
+    ) -> None:
+        self._plane, self._device_id, self._post, self._now = plane, device_id, post, now
+        self._journal: Journal | None = None
+        self._wanted = asyncio.Event()
+
+    def start(self) -> None:
+        self._plane.on_connect(self._wanted.set)
+
+    def put(self, journal: Journal) -> None:
+        self._journal = journal
+        self._wanted.set()
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            journal = self._journal
+            if journal is None:
+                continue
+            if await self._put(journal):
+                failures = 0
+                self._post(Reported(journal.seq))
+            else:
+                wait_s = REPEAT_S[min(failures, len(REPEAT_S) - 1)]
+                failures += 1
+                self._wanted.set()
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+
+    async def _put(self, journal: Journal) -> bool:
+        status = status_of(journal, self._device_id, self._now())
+        try:
+            await keyvalue.put(
+                self._plane,
+                subjects.STATUS_BUCKET,
+                self._device_id,
+                codec.encode(status),
+                REQUEST_LIMIT_S,
+            )
+        except MessagingError as error:
+            logger.info("the status cannot be put now: %s", error)
+            return False
+        return True
+
+
+class NatsHearing:
+    """What the plane has heard of this device's own candidate."""
+
+    def __init__(self, plane: Plane, device_id: str) -> None:
+        self._plane, self._device_id = plane, device_id
+
+    @property
+    def connected(self) -> bool:
+        return self._plane.connected
+
+    async def heard(self, version: str, upgrade_id: str) -> bool:
+        name = subjects.heartbeat_name(self._device_id, Role.CANDIDATE)
+        try:
+            entry = await keyvalue.get(
+                self._plane, subjects.HEARTBEAT_BUCKET, name, REQUEST_LIMIT_S
+            )
+            if entry is None:
+                return False
+            beat = codec.decode(Heartbeat, entry.value)
+        except (MessagingError, MalformedMessage) as error:
+            logger.info("the candidate's heartbeat cannot be read: %s", error)
+            return False
+        return (beat.agent_version, beat.upgrade_id) == (version, upgrade_id)
+
+
+class NatsStopAnswers:
+    def __init__(self, plane: Plane, device_id: str) -> None:
+        self._plane, self._device_id = plane, device_id
+
+    async def answer(self, answer: AnswerStop) -> None:
+        body = Answer(self._device_id, answer.outcome, answer.reason, answer.ended)
+        try:
+            await self._plane.publish(answer.reply_to, codec.encode(body))
+            await self._plane.flush(ANSWER_LIMIT_S)
+        except MessagingError as error:
+            logger.warning("the stop's answer may be lost, it will be asked again: %s", error)

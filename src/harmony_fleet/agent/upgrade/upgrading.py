@@ -1,0 +1,167 @@
+"""Puts the upgrade together for a primary: machine, driver, and adapters. Decides nothing."""
+
+import asyncio
+import logging
+
+import harmony_fleet
+from harmony_fleet.agent.bootstrap import pinned_descriptor
+from harmony_fleet.agent.clock import rfc3339
+from harmony_fleet.agent.command_server import CommandServer
+from harmony_fleet.agent.config import Config, ConfigError
+from harmony_fleet.agent.ids import new_id
+from harmony_fleet.agent.process import Process, logged
+from harmony_fleet.agent.upgrade.drive import Driver
+from harmony_fleet.agent.upgrade.inbox import Inbox
+from harmony_fleet.agent.upgrade.journal import FileJournal
+from harmony_fleet.agent.upgrade.layout import Layout, Paths
+from harmony_fleet.agent.upgrade.local import LocalExecutor
+from harmony_fleet.agent.upgrade.perform import Limits, Performer, Ports
+from harmony_fleet.agent.upgrade.plane import (
+    NatsHearing,
+    NatsOrders,
+    NatsReports,
+    NatsStopAnswers,
+)
+from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
+from harmony_fleet.agent.upgrade.states import (
+    Armed,
+    OpenState,
+    PrimaryStarted,
+    Probation,
+    ServiceStopping,
+    Starting,
+    StopReceived,
+    Trial,
+)
+
+logger = logging.getLogger(__name__)
+
+QUICK_PROBATION_S = 60.0
+"""The first minute of probation is watched closely; after it the slow pace is enough."""
+RESTART_DRIVER_S = 10.0
+
+
+class Upgrading:
+    def __init__(self, config: Config, process: Process) -> None:
+        self._config, self._process = config, process
+        self._inbox = Inbox()
+        plane, device_id = self._process.plane, config.device_id
+        reread_s = config.upgrade.order_reread_s
+        self._executor = _executor(config)
+        self._journal = FileJournal(config.paths.state, new_id)
+        self._orders = NatsOrders(plane, device_id, reread_s, self._inbox.post)
+        self._reports = NatsReports(plane, device_id, self._inbox.post, rfc3339)
+        self._driver = self._new_driver()
+
+    async def run(self) -> int:
+        """Until the machine wants this process to exit: the exit status."""
+        self._reports.start()
+        await self._orders.start()
+        await CommandServer(self._process.plane, self._process.identity, self._stop_asked).start()
+        beside = [self._orders.run(), self._reports.run()]
+        tasks = [asyncio.create_task(logged(part)) for part in beside]
+        try:
+            return await self._drive()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def stop(self) -> None:
+        """SIGTERM: the machine decides what has to be done before this process may end."""
+        self._stopping = asyncio.create_task(self._post_stopping())
+
+    async def _post_stopping(self) -> None:
+        self._inbox.post(ServiceStopping(await self._executor.system_stopping()))
+
+    async def _drive(self) -> int:
+        """A fault of ours in the upgrade must not take the heartbeat down with it."""
+        while True:
+            try:
+                return await self._driver.run(await asyncio.to_thread(self._first_event))
+            except Exception:  # the runner: whatever it is, the device keeps an agent
+                logger.exception("the upgrade stopped; it starts anew in %s s", RESTART_DRIVER_S)
+                await self._inbox.cancel_work()
+                await asyncio.sleep(RESTART_DRIVER_S)
+                self._driver = self._new_driver()
+
+    def _first_event(self) -> PrimaryStarted:
+        found = self._journal.read()
+        self._executor.make_durable()
+        return PrimaryStarted(
+            harmony_fleet.__version__,
+            found,
+            self._executor.link_version(),
+            self._executor.previous_version(),
+        )
+
+    def _new_driver(self) -> Driver:
+        performer = Performer(
+            self._ports(),
+            _limits(self._config),
+            self._inbox,
+            self._process.heartbeats.name_progress,
+        )
+        retry_s = self._config.upgrade.retry_s
+        return Driver(self._journal, performer, retry_s, self._watch)
+
+    def _ports(self) -> Ports:
+        plane, device_id = self._process.plane, self._config.device_id
+        return Ports(
+            executor=self._executor,
+            orders=self._orders,
+            reports=self._reports,
+            answers=NatsStopAnswers(plane, device_id),
+            plane=NatsHearing(plane, device_id),
+            service=self._process.notify,
+            clock=self._process.clock,
+        )
+
+    def _watch(self, state: OpenState) -> None:
+        attempt = state.journal.open_attempt
+        quick = isinstance(state, Armed | Trial | Probation)
+        self._process.heartbeats.name_upgrade(attempt.upgrade_id if attempt else None, quick)
+        if isinstance(state, Probation):
+            loop = asyncio.get_running_loop()
+            loop.call_later(QUICK_PROBATION_S, self._slow_down)
+
+    def _slow_down(self) -> None:
+        state = self._driver.state
+        if isinstance(state, Probation):
+            attempt = state.journal.open_attempt
+            self._process.heartbeats.name_upgrade(attempt.upgrade_id if attempt else None, False)
+
+    async def _stop_asked(self, upgrade_id: str, reply_to: str) -> None:
+        if isinstance(self._driver.state, Starting):
+            return  # nothing is known yet: no answer means unknown, and it is asked again
+        now = self._process.clock.boot_time()
+        self._inbox.post(StopReceived(upgrade_id, reply_to, now))
+
+
+def _executor(config: Config) -> LocalExecutor:
+    paths = config.paths
+    if paths.supervisor is None:
+        raise ConfigError("paths.supervisor is missing: name the local supervisor's socket")
+    places = Paths(paths.versions, paths.link, paths.previous, paths.state)
+    layout = Layout(
+        FLEET_AGENT,
+        places,
+        own_descriptor=pinned_descriptor(),
+        own_version=harmony_fleet.__version__,
+        versions_kept=config.upgrade.versions_kept,
+    )
+    runtime_s = 1.25 * config.upgrade.overall_limit_s
+    return LocalExecutor(layout, paths.supervisor, candidate_runtime_s=runtime_s)
+
+
+def _limits(config: Config) -> Limits:
+    upgrade = config.upgrade
+    return Limits(
+        self_test_s=upgrade.self_test_limit_s,
+        ready_s=upgrade.ready_limit_s,
+        stop_s=upgrade.stop_limit_s,
+        overall_s=upgrade.overall_limit_s,
+        probation_s=upgrade.probation_s,
+        retry_s=upgrade.retry_s,
+        hear_s=config.heartbeat.quick_interval_s,
+    )

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+
+from harmony_fleet.agent.config import Config, ConfigError, default_path, load
+
+GOOD = """
+device_id = "shop-1"
+[plane]
+servers = ["nats://127.0.0.1:4222"]
+credentials = "/etc/fleet-agent/device.creds"
+"""
+
+
+def loaded(folder: Path, text: str = GOOD, *flags: str, **environment: str) -> Config:
+    file = folder / "config.toml"
+    file.write_text(text)
+    return load(file, environment, flags)
+
+
+def test_a_short_file_is_enough_and_the_rest_has_the_defaults_of_the_design(tmp_path: Path) -> None:
+    config = loaded(tmp_path)
+    assert config.device_id == "shop-1"
+    assert (config.heartbeat.interval_s, config.heartbeat.quick_interval_s) == (30.0, 1.0)
+    upgrade = config.upgrade
+    assert (upgrade.self_test_limit_s, upgrade.ready_limit_s) == (60.0, 30.0)
+    assert (upgrade.stop_limit_s, upgrade.overall_limit_s) == (120.0, 1800.0)
+    assert (upgrade.probation_s, upgrade.starts_allowed) == (600.0, 5)
+    assert upgrade.outage_s == 24 * 3600
+
+
+def test_the_environment_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path) -> None:
+    text = GOOD + "[upgrade]\nprobation_s = 1\nstarts_allowed = 2\n"
+    environment = {"FLEET_AGENT_UPGRADE__PROBATION_S": "2", "FLEET_AGENT_LOG_LEVEL": "DEBUG"}
+    config = loaded(tmp_path, text, "upgrade.probation_s=3", **environment)
+    assert config.upgrade.probation_s == 3.0
+    assert config.upgrade.starts_allowed == 2
+    assert config.log_level == "DEBUG"
+
+
+def test_a_list_in_the_environment_is_separated_by_commas(tmp_path: Path) -> None:
+    config = loaded(tmp_path, FLEET_AGENT_PLANE__SERVERS="nats://a:1, nats://b:2")
+    assert config.plane.servers == ("nats://a:1", "nats://b:2")
+
+
+def test_the_path_of_the_file_may_come_from_the_environment() -> None:
+    assert default_path({"FLEET_AGENT_CONFIG": "/x/y.toml"}) == Path("/x/y.toml")
+    assert default_path({}) == Path("/etc/fleet-agent/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("device_idd = 1\n" + GOOD, "device_idd"),
+        (GOOD + "[upgrade]\nprobation = 3\n", "upgrade.probation"),
+        (GOOD + "[upgrade]\nprobation_s = 'long'\n", "upgrade.probation_s"),
+        (GOOD + "[upgrade]\nstarts_allowed = 1.5\n", "upgrade.starts_allowed"),
+        (GOOD + "[upgrade]\nstarts_allowed = true\n", "upgrade.starts_allowed"),
+        (GOOD + "[upgrade]\nprobation_s = -1\n", "probation_s"),
+        (GOOD + "[heartbeat]\ninterval_s = 0\n", "interval_s"),
+        (GOOD + "[paths]\nstate = 'relative'\n", "paths.state"),
+        (GOOD + "[extra]\nx = 1\n", "extra"),
+        ("upgrade = 3\n" + GOOD, "upgrade"),
+        (GOOD.replace("servers = [", "servers = [1, "), "plane.servers"),
+        (GOOD.replace("shop-1", "shop 1"), "device_id"),
+        (GOOD.replace('device_id = "shop-1"', ""), "device_id"),
+        (GOOD.replace('credentials = "/etc', '#"/etc'), "plane.credentials"),
+        ("log_level = 'LOUD'\n" + GOOD, "log_level"),
+        ("this is not TOML", "not TOML"),
+    ],
+)
+def test_what_cannot_be_meant_is_an_error_that_names_the_key(
+    text: str, named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("upgrade.probation=3", "upgrade.probation"),
+        ("probation_s", "key=value"),
+        ("upgrade.probation_s=soon", "soon"),
+        ("device_id.x=1", "device_id.x"),
+    ],
+)
+def test_a_flag_that_means_nothing_is_an_error(flag: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=named):
+        loaded(tmp_path, GOOD, flag)
+
+
+def test_an_unknown_variable_of_the_agents_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="FLEET_AGENT_UPGRADE__NONSENSE"):
+        loaded(tmp_path, FLEET_AGENT_UPGRADE__NONSENSE="1")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=str(tmp_path / "none")):
+        load(tmp_path / "none", {})
