@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check e2e bench agent format diagram clean
+.PHONY: help setup demo demo-without test check e2e bench agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,13 +30,15 @@ check: .venv/ready ## lint, format, types, import rules, generated files
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python docs/diagram.py --check
+	@$(VENV)/python docs/reference.py --check
 
 format: .venv/ready ## format the code
 	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks docs
 	@$(VENV)/ruff format --quiet src tests demo benchmarks docs
 
-diagram: .venv/ready ## generate the state diagram
+reference: .venv/ready ## generate the state diagram, and the references in docs/
 	@$(VENV)/python docs/diagram.py
+	@$(VENV)/python docs/reference.py
 
 agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
 	@$(VENV)/python -m harmony_fleet.release build --version "$(VERSION)" --output dist/

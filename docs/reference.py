@@ -1,7 +1,7 @@
-"""Writes `docs/messages.md`, the reference of all wire messages, from the contracts themselves.
+"""Writes the references of the wire messages and of the agent's configuration, from the code.
 
-python docs/reference.py           writes it
-python docs/reference.py --check   exits 1, with a sentence, where the file differs from the code
+python docs/reference.py           writes docs/messages.md and docs/configuration.md
+python docs/reference.py --check   exits 1, with a sentence, where a file differs from the code
 """
 
 import ast
@@ -14,6 +14,27 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 CONTRACTS: Final = ROOT / "src" / "harmony_fleet" / "contracts"
 PAGE: Final = ROOT / "docs" / "messages.md"
+CONFIGURATION: Final = ROOT / "docs" / "configuration.md"
+CONFIG_MODULE: Final = "../agent/config"
+
+CONFIGURATION_HEAD: Final = """\
+# Configuration of the agent
+
+<!-- written by docs/reference.py from src/harmony_fleet/agent/config.py; do not edit -->
+
+`fleet-agent` reads `/etc/fleet-agent/config.toml`, or the file that `--config` or the environment's
+`FLEET_AGENT_CONFIG` names. A variable `FLEET_AGENT_UPGRADE__PROBATION_S=60` overrides the file's
+`probation_s` in `[upgrade]`, a flag `--set upgrade.probation_s=60` overrides both. An unknown or
+mistyped key is an error; `fleet-agent check-config` says whether all is well. Names that end in
+`_s` are seconds.
+"""
+SECTIONS: Final = (
+    ("Config", "At the top of the file"),
+    ("PlaneConfig", "[plane]"),
+    ("PathsConfig", "[paths]"),
+    ("HeartbeatConfig", "[heartbeat]"),
+    ("UpgradeConfig", "[upgrade]"),
+)
 
 HEAD: Final = """\
 # Messages
@@ -77,6 +98,25 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def configuration() -> str:
+    parts = [CONFIGURATION_HEAD]
+    for name, title in SECTIONS:
+        lines = [f"## {title}\n", "| key | default | meaning |", "|---|---|---|"]
+        for member in members(class_of(name, CONFIG_MODULE)):
+            if member.type.endswith("Config"):
+                continue
+            default = f"`{_plain(member.default)}`" if member.default else "must be given"
+            lines.append(f"| `{member.name}` | {default} | {member.meaning} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _plain(default: str) -> str:
+    """As TOML has it, or `none`."""
+    text = default.removeprefix("Path(").removesuffix(")")
+    return "none" if text == "None" else text.replace("'", '"')
+
+
 def section(name: str, module: str, where: str) -> str:
     found = class_of(name, module)
     lines = [f"### {name}\n", f"{where}\n"]
@@ -100,6 +140,7 @@ def words(name: str, module: str) -> str:
     lines += ["| word | meaning |", "|---|---|"]
     for member in members(found):
         notes = [member.meaning] if member.meaning else []
+        notes += ["A word that this version does not know."] if member.name == "UNKNOWN" else []
         notes += ["Counts against the release."] if member.name in counting else []
         notes += ["An end."] if member.name in final else []
         lines.append(f"| `{ast.literal_eval(member.default)}` | {' '.join(notes)} |")
@@ -163,17 +204,17 @@ def parsed(module: str) -> ast.Module:
 
 
 def main(arguments: list[str]) -> int:
-    wanted = page()
-    if arguments == ["--check"]:
-        if PAGE.is_file() and PAGE.read_text("utf-8") == wanted:
-            return 0
+    differing = []
+    for path, wanted in ((PAGE, page()), (CONFIGURATION, configuration())):
+        if arguments != ["--check"]:
+            path.write_text(wanted, "utf-8")
+        elif not path.is_file() or path.read_text("utf-8") != wanted:
+            differing.append(path)
+    for path in differing:
         sys.stderr.write(
-            f"{PAGE.relative_to(ROOT)} differs from the contracts: run `python docs/reference.py`, "
-            "and commit it\n"
+            f"{path.relative_to(ROOT)} differs from the code: run `make reference`, and commit it\n"
         )
-        return 1
-    PAGE.write_text(wanted, "utf-8")
-    return 0
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.embedded.start_local import QUICK
 from harmony_fleet.embedded.supervisor.settings import MachineRoot
 from harmony_fleet.messaging import keyvalue
-from harmony_fleet.messaging.requests import Message, NoResponders
+from harmony_fleet.messaging.requests import Message, MessagingError, NoResponders
 from harmony_fleet.operator.commands import FleetCommandsClient
 
 UPGRADE_ID = "ab" * 16
@@ -68,6 +68,19 @@ class Device:
                 return codec.decode(Heartbeat, entry.value)
             await asyncio.sleep(0.05)
         raise AssertionError(f"no heartbeat of a {role}")
+
+    async def commanded(self) -> FleetCommandsClient:
+        """A client that its primary answers; it heartbeats a little sooner than that."""
+        client = FleetCommandsClient(self.world.plane)
+        await client.start()
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                try:
+                    await client.ping("one")
+                except MessagingError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return client
 
     def files(self) -> dict[str, tuple[int, int]]:
         """Everything below the root, with size and time of change."""
@@ -179,9 +192,7 @@ def test_a_candidate_heartbeats_with_its_upgrade_and_answers_nothing() -> None:
 def test_a_primary_answers_and_a_stop_for_an_upgrade_that_it_does_not_know_is_refused() -> None:
     async def check() -> None:
         async with device() as one, one.running() as agent:
-            await one.heartbeat(Role.PRIMARY)
-            client = FleetCommandsClient(one.world.plane)
-            await client.start()
+            client = await one.commanded()
             assert (await client.ping("one")).outcome is Outcome.OK
             info = (await client.info("one")).info
             assert info is not None
@@ -200,7 +211,7 @@ def test_a_primary_answers_and_a_stop_for_an_upgrade_that_it_does_not_know_is_re
 def test_a_command_that_wants_its_answer_elsewhere_is_dropped() -> None:
     async def check() -> None:
         async with device() as one, one.running():
-            await one.heartbeat(Role.PRIMARY)
+            await one.commanded()
             plane, got = one.world.plane, asyncio.Queue[bytes]()
 
             async def heard(message: Message) -> None:

@@ -117,18 +117,19 @@ def test_a_heartbeat_that_was_there_before_is_reported_and_is_not_live(tmp_path:
 def test_a_heartbeat_in_a_stream_that_was_made_since_is_live_although_its_number_is_low(
     tmp_path: Path,
 ) -> None:
-    async def use(seen: Seen, device: FakeDevice, nats: MessagePlane) -> None:
-        for _ in range(5):
-            await device.beat()
-        await until(lambda: len(seen.heartbeats) == 5)
-        name = subjects.stream(subjects.HEARTBEAT_BUCKET)
-        await seen.plane.request(f"$JS.API.STREAM.DELETE.{name}", b"", 2)
-        async with nats.operator():
-            pass
-        await device.beat(beat=100)
-        await until(lambda: (100, True) in seen.heartbeats)
+    async def run() -> None:
+        async with running_nats(tmp_path) as nats, nats.operator(), fake_device(nats) as device:
+            for _ in range(5):
+                await device.beat()
+            async with observing(nats) as seen:
+                name = subjects.stream(subjects.HEARTBEAT_BUCKET)
+                await seen.plane.request(f"$JS.API.STREAM.DELETE.{name}", b"", 2)
+                async with nats.operator():
+                    pass  # makes the streams that are missing
+                await device.beat(beat=100)
+                await until(lambda: (100, True) in seen.heartbeats)
 
-    with_observer(tmp_path, use)
+    asyncio.run(run())
 
 
 def test_an_old_heartbeat_that_is_published_again_is_not_live(tmp_path: Path) -> None:

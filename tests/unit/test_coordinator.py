@@ -267,6 +267,8 @@ def test_what_may_be_sent_is_asked_again_at_the_instant_of_sending() -> None:
     assert may_stop(ASKED, FIRST)
     assert not may_stop(ASKED, SECOND)
     assert not may_stop(HEARD, FIRST)
+    newer = after(ASKED, ordered(SECOND, replace=True), ready(9, SECOND, generation=2))
+    assert not may_stop(replace(newer, seen_upgrade=FIRST), FIRST)
     for event in (SightForgotten(), AbortOrdered(), answered(Outcome.OK), said(4, P.ROLLED_BACK)):
         assert not may_stop(after(ASKED, event), FIRST)
 

@@ -41,7 +41,7 @@ from harmony_fleet.agent.upgrade.states import (
 from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.upgrade import Artifact, CauseKind
 from harmony_fleet.testing.executor_suite import LAST_WORDS, Behaviour
-from harmony_fleet.testing.fake_clock import FakeClock, NothingHappens, run
+from harmony_fleet.testing.fake_clock import FakeClock, TimeStandsStill, run
 from harmony_fleet.testing.fake_executor import FakeExecutor
 from harmony_fleet.testing.fake_versions import FakeFile
 from harmony_fleet.testing.upgrade_samples import ID, IDLE, NEW, OLD, OTHER_ID, journal_in
@@ -928,7 +928,13 @@ def test_time_passes_only_where_somebody_waits_for_it_and_never_for_nothing() ->
     async def never() -> None:
         await asyncio.get_running_loop().create_future()
 
+    async def always() -> None:
+        while True:
+            await asyncio.sleep(0)
+
     assert run(hour()) == pytest.approx(3610, abs=0.01)
     assert FakeClock(seconds=10.0).boot_time().seconds == 10.0
-    with pytest.raises(NothingHappens):
+    with pytest.raises(TimeStandsStill):
         run(never())
+    with pytest.raises(TimeStandsStill):
+        run(always())

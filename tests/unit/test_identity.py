@@ -56,7 +56,8 @@ versions = st.builds(
 @example("1.0.0/../..")
 @example("1.0.0-..")
 @example("1.0.0+build")
-@example("\u0661.0.0")
+@example("1\u0661.0.0")
+@example("1.0.0-1\u0661")
 def test_a_version_that_is_accepted_is_harmless_in_paths_keys_and_labels(text: str) -> None:
     if not accepted(check_version, text):
         return

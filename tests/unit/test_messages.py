@@ -1,7 +1,11 @@
 """What each message refuses to hold, what it fits into, and what its enums mean."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,6 +235,29 @@ def test_a_cause_can_be_made_of_any_words(sentence: str, evidence: str) -> None:
 def test_a_device_names_at_most_32_ended_upgrades() -> None:
     assert len(MOST_ENDED) == ENDED_KEPT == 32
     assert replace(GOLDEN["status"], ended=MOST_ENDED).ended == MOST_ENDED
+
+
+# The reference
+
+
+def test_the_reference_is_what_the_contracts_say_and_documents_every_field() -> None:
+    script = Path(__file__).parents[2] / "docs" / "reference.py"
+    ran = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    rows = [row.split(" | ") for row in script.with_name("messages.md").read_text().splitlines()]
+    assert not [row for row in rows if len(row) == 4 and not row[3].strip("| ")]
+
+
+def test_a_reference_that_differs_is_named_in_a_sentence(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "src", tmp_path / "src")
+    shutil.copytree(root / "docs", tmp_path / "docs")
+    page = tmp_path / "docs" / "messages.md"
+    page.write_text(page.read_text() + "by hand")
+    check = [sys.executable, str(tmp_path / "docs" / "reference.py"), "--check"]
+    ran = subprocess.run(check, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("docs/messages.md differs from the co")
 
 
 # Subjects

@@ -40,10 +40,15 @@ class PlaneConfig:
 @dataclass(frozen=True, slots=True)
 class PathsConfig:
     versions: Path = Path("/usr/bin")
+    """The folder of the versions' files, `fleet-agent-v<version>`."""
     link: Path = Path("/usr/local/bin/fleet-agent")
+    """What the service unit starts."""
     previous: Path = Path("/usr/local/lib/fleet-agent/previous")
+    """The link to the version that guards."""
     state: Path = Path("/var/lib/fleet-agent")
+    """The folder of the journal."""
     boot_id: Path = Path("/proc/sys/kernel/random/boot_id")
+    """A file with an id that is new with each start of the machine."""
     supervisor: Path | None = None
     """The local supervisor's socket, where one stands in for systemd."""
     log: Path | None = None
@@ -53,6 +58,7 @@ class PathsConfig:
 @dataclass(frozen=True, slots=True)
 class HeartbeatConfig:
     interval_s: float = 30.0
+    """Between two heartbeats, as a rule."""
     quick_interval_s: float = 1.0
     """For a candidate, an armed primary, a trial, and probation's first minute."""
 
@@ -60,16 +66,21 @@ class HeartbeatConfig:
 @dataclass(frozen=True, slots=True)
 class UpgradeConfig:
     self_test_limit_s: float = 60.0
+    """For a self-test, of the new version and of the one to go back to."""
     ready_limit_s: float = 30.0
+    """For a candidate to say READY."""
     stop_limit_s: float = 120.0
     """So long does an armed primary with a plane wait for the operator's stop."""
     overall_limit_s: float = 1800.0
     """The end of that wait even where the plane is unreachable."""
     probation_s: float = 600.0
+    """So long must a committed version stay up before it has proven itself."""
     starts_allowed: int = 5
     """Starts of a new version in its probation, its first included."""
     versions_kept: int = 3
+    """Old files beyond this number are removed, never one that is needed."""
     order_reread_s: float = 300.0
+    """The marker is read again so often although nothing woke the device; jittered."""
     outage_s: float = 86400.0
     """So long does the dead-man timer put an outage of the plane down to the plane."""
     retry_s: float = 5.0
@@ -79,11 +90,13 @@ class UpgradeConfig:
 @dataclass(frozen=True, slots=True)
 class Config:
     device_id: str
+    """1 to 63 of `a-z 0-9 _ -`, not `-` or `_` at an end; as in its credentials."""
     plane: PlaneConfig
     paths: PathsConfig = field(default_factory=PathsConfig)
     heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
     upgrade: UpgradeConfig = field(default_factory=UpgradeConfig)
     log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR; the log goes to standard error."""
 
 
 def load(path: Path, environment: Mapping[str, str], flags: Sequence[str] = ()) -> Config:

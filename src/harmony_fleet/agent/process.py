@@ -15,7 +15,7 @@ from harmony_fleet.agent.ids import new_id
 from harmony_fleet.agent.notify import Notify
 from harmony_fleet.agent.wire import endpoint
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
-from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.connection import Plane, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 class Process:
     def __init__(self, config: Config, role: Role, upgrade_id: str | None = None) -> None:
         self.clock = BootClock(config.paths.boot_id)
-        self.plane = Plane(endpoint(config, role))
+        timing = Timing(longest_retry_s=config.plane.reconnect_max_s)
+        self.plane = Plane(endpoint(config, role), timing)
         self.identity = Heartbeat(
             device_id=config.device_id,
             agent_version=harmony_fleet.__version__,

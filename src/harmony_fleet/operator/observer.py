@@ -61,8 +61,6 @@ class Observer:
         await self._plane.subscribe(f"{subjects.SEEN_STATUS}.*", self._status)
         self._plane.on_connect(self._wanted.set)
         self._plane.on_disconnect(self._forget)
-        if self._plane.connected:
-            self._wanted.set()  # that connect was announced before
         self._wanted.set()  # the plane may be connected already
 
     async def run(self) -> None:

@@ -5,7 +5,8 @@
 Rules
 1. Where nothing is ready to run, time jumps to the next moment that somebody waits for.
 2. Threads are none: what is given to `asyncio.to_thread` runs at once, in this one, in order.
-3. Where nobody waits for a moment and nothing is ready, nothing will ever happen: NothingHappens.
+3. Where nobody waits for a moment and nothing is ready, nothing will ever happen; where something
+   is ready again and again, time never passes: both raise TimeStandsStill.
 """
 
 import asyncio
@@ -20,22 +21,31 @@ from harmony_fleet.agent.upgrade.boot_time import BootTime
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TURNS = 20_000
+"""Of the loop in one instant: more than any story needs."""
 
-class NothingHappens(RuntimeError):
-    """Everybody waits for somebody else."""
+
+class TimeStandsStill(RuntimeError):
+    """Everybody waits for somebody else, or they keep each other busy for ever."""
 
 
 class _Jump(selectors.DefaultSelector):
     """Waits for nothing but what is ready now; else moves the clock by the time it should wait."""
 
     now_s = 0.0
+    turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self.turns += 1
         if not ready and timeout is None:
-            raise NothingHappens("nothing is ready, and nobody waits for a moment to come")
-        if not ready and timeout is not None:
-            self.now_s += max(0.0, timeout)
+            raise TimeStandsStill("nothing is ready, and nobody waits for a moment to come")
+        if self.turns > TURNS:
+            self.turns = 0
+            raise TimeStandsStill(f"after {TURNS} turns there is still something to do at once")
+        if not ready and timeout:
+            self.now_s += timeout
+            self.turns = 0
         return ready
 
 

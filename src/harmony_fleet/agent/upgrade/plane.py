@@ -20,6 +20,7 @@ from harmony_fleet.contracts.commands import Answer
 from harmony_fleet.contracts.errors import MalformedMessage
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.upgrade import Marker, MarkerHead
+from harmony_fleet.contracts.wire import SCHEMA
 from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import Message, MessagingError
@@ -85,6 +86,9 @@ def order_of(value: bytes, device_id: str) -> OrderRead | OrderUnusable | None:
     if marker.device_id != device_id:
         logger.warning("an order for another device, %s: ignored", marker.device_id)
         return None
+    if marker.schema > SCHEMA:
+        reason = f"it is of schema {marker.schema}, and this version knows only {SCHEMA}"
+        return OrderUnusable(marker.upgrade_id, marker.generation, reason)
     return OrderRead(marker)
 
 

@@ -41,7 +41,7 @@ class Program:
 
     name: str
     """Of the link, and the prefix of each version's file: `<name>-v<version>`."""
-    self_test: tuple[str, ...] = ("--self-test", "--json")
+    self_test: tuple[str, ...] = ("--self-test",)
     candidate: tuple[str, ...] = ("candidate", "--upgrade-id")
     """The upgrade_id follows."""
     guard_dry_run: tuple[str, ...] = ("guard", "--dry-run")

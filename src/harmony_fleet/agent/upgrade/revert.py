@@ -21,7 +21,6 @@ from harmony_fleet.agent.upgrade.states import (
     Checking,
     CheckTarget,
     CloseAttempt,
-    CutoverPrepared,
     Deadline,
     Effect,
     Event,
@@ -181,8 +180,6 @@ def _done(state: Reverting, event: StepDone) -> Transition:
             return GuardDone(state.journal), ()
         case StepFailed():
             return state, (SayReady(), StartClock(Deadline.RETRY))
-        case TargetSound() | TargetDamaged() | CutoverPrepared():
-            raise IllegalEvent(state, event)
         case _:
             raise IllegalEvent(state, event)
 
