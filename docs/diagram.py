@@ -13,22 +13,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harmony_fleet.agent.upgrade.states import (
-    GuardDone,
+from harmony_fleet.agent.upgrade.events import (
     GuardStarted,
     JournalRead,
-    Leaving,
     OrderRead,
     OrderUnusable,
-    Party,
     PrimaryStarted,
-    Probation,
     Reported,
     ServiceStopping,
-    Starting,
-    State,
     StopReceived,
     TimeRanOut,
+)
+from harmony_fleet.agent.upgrade.states import (
+    GuardDone,
+    Leaving,
+    Party,
+    Probation,
+    Starting,
+    State,
     Trial,
 )
 from harmony_fleet.contracts.upgrade import Desired
@@ -40,7 +42,7 @@ HEAD = """\
 # What one device does about an upgrade
 
 Drawn by `docs/diagram.py`, which runs the shipped state machine over every pair of a state and an
-event; do not edit it by hand (`make diagram`). The rules are in DESIGN.md and the decisions in
+event; do not edit it by hand (`make reference`). The rules, in words, are in protocol.md; the decisions are in
 `src/harmony_fleet/agent/upgrade/machine.py`. An edge names the events that lead along it; a state
 that an event leaves as it is has no edge for it, and from every state but `Starting` SIGTERM
 (`ServiceStopping`) leads out in the end.
@@ -200,7 +202,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         if PAGE.exists() and PAGE.read_text(encoding="utf-8") == drawn:
             return 0
-        print(f"{PAGE} is not what the code does: run `make diagram`.", file=sys.stderr)  # noqa: T201
+        print(f"{PAGE} is not what the code does: run `make reference`.", file=sys.stderr)  # noqa: T201
         return 1
     PAGE.write_text(drawn, encoding="utf-8")
     return 0

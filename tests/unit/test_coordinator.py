@@ -449,6 +449,15 @@ def test_an_abort_that_is_ordered_twice_writes_the_marker_again_and_tells_nothin
     assert len(markers(effects)) == 1
 
 
+def test_a_generation_of_the_bucket_that_the_store_has_forgotten_is_not_given_again() -> None:
+    order = ORDERED.record.order
+    assert order is not None
+    wanted = order.marker("pi-1")
+    case, effects = step(ORDERED, MarkerSeen(replace(wanted, generation=9)))
+    assert case.record == replace(ORDERED.record, highest=9)
+    assert effects == (WriteMarker(wanted),)
+
+
 @pytest.mark.parametrize("case", [HEARD, after(ORDERED, said(1, P.FAILED))], ids=["none", "ended"])
 def test_where_nothing_is_under_way_an_abort_is_refused(case: Case) -> None:
     assert "nothing to abort" in refusal(case, AbortOrdered())
@@ -472,7 +481,6 @@ def test_an_abort_is_possible_although_two_devices_answer_to_the_name() -> None:
     [
         None,
         {"upgrade_id": SECOND},
-        {"generation": 9},
         {"version": "3.0.0"},
         {"desired": Desired.ABORT},
         {"retry": True},

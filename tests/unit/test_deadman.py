@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.agent.upgrade.deadman import Bounds, Controls, due, judge
+from harmony_fleet.agent.upgrade.events import (
+    ExpiryMark,
+)
 from harmony_fleet.agent.upgrade.record import Journal, Stage
-from harmony_fleet.agent.upgrade.states import ExpiryMark
 from harmony_fleet.contracts.upgrade import CauseKind
 from harmony_fleet.testing.upgrade_samples import IDLE, LOST, OTHER_ID, journal_in
 

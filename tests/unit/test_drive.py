@@ -17,12 +17,17 @@ from tests.unit.upgrade_cases import (
     settled,
 )
 
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+)
+from harmony_fleet.agent.upgrade.events import (
+    CandidateReady,
+    ServiceStopping,
+)
 from harmony_fleet.agent.upgrade.inbox import Inbox, Post
 from harmony_fleet.agent.upgrade.record import Stage
 from harmony_fleet.agent.upgrade.states import (
-    AnswerStop,
     Armed,
-    CandidateReady,
     Checking,
     CuttingOver,
     Idle,
@@ -32,7 +37,6 @@ from harmony_fleet.agent.upgrade.states import (
     Probation,
     Recommitting,
     Reverting,
-    ServiceStopping,
     Staging,
     Starting,
     Trial,

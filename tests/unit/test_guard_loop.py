@@ -11,6 +11,10 @@ from tests.unit.upgrade_cases import DISK, Device, attempt_in, kind_and_stage
 from harmony_fleet.agent.upgrade import durable
 from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.agent.upgrade.deadman import Bounds
+from harmony_fleet.agent.upgrade.events import (
+    ExpiryMark,
+    JournalRead,
+)
 from harmony_fleet.agent.upgrade.guard import GuardPorts, tail
 from harmony_fleet.agent.upgrade.guard_command import (
     CONTROLS,
@@ -27,9 +31,7 @@ from harmony_fleet.agent.upgrade.layout import Layout, Paths
 from harmony_fleet.agent.upgrade.ports import FLEET_AGENT, JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Journal, Stage, after_loss, end
 from harmony_fleet.agent.upgrade.states import (
-    ExpiryMark,
     GuardDone,
-    JournalRead,
 )
 from harmony_fleet.contracts.codec import encode
 from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause

@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 from harmony_fleet.agent.upgrade import durable
 from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.agent.upgrade.durable import RESERVE_BYTES, temporary
+from harmony_fleet.agent.upgrade.events import (
+    JournalRead,
+    JournalUnreadable,
+)
 from harmony_fleet.agent.upgrade.journal import FILE_NAME, MAX_BYTES, FileJournal
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Attempt, Installed, Journal, Stage
-from harmony_fleet.agent.upgrade.states import JournalRead, JournalUnreadable
 from harmony_fleet.contracts.codec import encode
 from harmony_fleet.contracts.upgrade import (
     AgentUpgradePhase,

@@ -1,31 +1,35 @@
-"""The previous version's code, before each start of the primary: the rows of DESIGN.md's table."""
+"""The previous version's code, before each start of the primary: the rows of the protocol's table."""
 
 import pytest
 from tests.unit.upgrade_cases import attempt_in, kind_and_stage
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
-from harmony_fleet.agent.upgrade.machine import step
-from harmony_fleet.agent.upgrade.record import Journal, Stage, after_loss
-from harmony_fleet.agent.upgrade.states import (
-    Checking,
+from harmony_fleet.agent.upgrade.effects import (
     CheckTarget,
     CloseAttempt,
+    SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
     ExpiryMark,
     Found,
-    GuardDone,
     GuardStarted,
     JournalAbsent,
     JournalRead,
     JournalUnreadable,
     LinkSwapped,
+    StepFailed,
+    TargetDamaged,
+    TargetSound,
+)
+from harmony_fleet.agent.upgrade.machine import step
+from harmony_fleet.agent.upgrade.record import Journal, Stage, after_loss
+from harmony_fleet.agent.upgrade.states import (
+    Checking,
+    GuardDone,
     Party,
     Recommitting,
     Reverting,
     Starting,
-    StepFailed,
-    SwapLink,
-    TargetDamaged,
-    TargetSound,
 )
 from harmony_fleet.contracts.upgrade import CauseKind, cause
 from harmony_fleet.testing.upgrade_samples import (

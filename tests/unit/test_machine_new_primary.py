@@ -1,49 +1,53 @@
-"""The version that was upgraded to, as primary: the rows of DESIGN.md's table."""
+"""The version that was upgraded to, as primary: the rows of the protocol's table."""
 
 from dataclasses import replace
 
 import pytest
 from tests.unit.upgrade_cases import attempt_in, cause_kind, kind_and_stage
 
-from harmony_fleet.agent.upgrade.machine import step
-from harmony_fleet.agent.upgrade.record import Journal, Stage, after_loss, begin, end
-from harmony_fleet.agent.upgrade.states import (
+from harmony_fleet.agent.upgrade.effects import (
     AnswerStop,
     CancelWork,
-    Checking,
     CheckTarget,
     CloseAttempt,
-    Deadline,
     Effect,
-    Event,
     Exit,
-    Idle,
-    JournalRead,
-    JournalUnreadable,
-    Leaving,
-    LinkSwapped,
-    OpenState,
-    OrderRead,
-    OrderUnusable,
-    Party,
-    PrimaryStarted,
-    Probation,
     ReadOrder,
     Report,
-    Reported,
-    Reverting,
     SayReady,
-    ServiceStopping,
     StartClock,
-    Starting,
-    StepFailed,
     StopCandidate,
     StopClocks,
-    StopReceived,
     SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    JournalRead,
+    JournalUnreadable,
+    LinkSwapped,
+    OrderRead,
+    OrderUnusable,
+    PrimaryStarted,
+    Reported,
+    ServiceStopping,
+    StepFailed,
+    StopReceived,
     TargetDamaged,
     TargetSound,
     TimeRanOut,
+)
+from harmony_fleet.agent.upgrade.machine import step
+from harmony_fleet.agent.upgrade.record import Journal, Stage, after_loss, begin, end
+from harmony_fleet.agent.upgrade.states import (
+    Checking,
+    Deadline,
+    Idle,
+    Leaving,
+    OpenState,
+    Party,
+    Probation,
+    Reverting,
+    Starting,
     Trial,
 )
 from harmony_fleet.contracts.commands import Outcome

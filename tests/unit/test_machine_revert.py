@@ -5,37 +5,41 @@ from dataclasses import replace
 import pytest
 from tests.unit.upgrade_cases import attempt_in, kind_and_stage
 
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+    CheckTarget,
+    CloseAttempt,
+    Exit,
+    ReadOrder,
+    Report,
+    SayReady,
+    StartClock,
+    StopCandidate,
+    SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    LinkSwapped,
+    OrderRead,
+    OrderUnusable,
+    Reported,
+    ServiceStopping,
+    StepFailed,
+    StopReceived,
+    TargetDamaged,
+    TargetSound,
+    TimeRanOut,
+)
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.record import Stage
 from harmony_fleet.agent.upgrade.revert import attempt_of
 from harmony_fleet.agent.upgrade.states import (
-    AnswerStop,
     Checking,
-    CheckTarget,
-    CloseAttempt,
     Deadline,
-    Event,
-    Exit,
     Idle,
     Leaving,
-    LinkSwapped,
-    OrderRead,
-    OrderUnusable,
     Party,
-    ReadOrder,
-    Report,
-    Reported,
     Reverting,
-    SayReady,
-    ServiceStopping,
-    StartClock,
-    StepFailed,
-    StopCandidate,
-    StopReceived,
-    SwapLink,
-    TargetDamaged,
-    TargetSound,
-    TimeRanOut,
 )
 from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.upgrade import CauseKind, Desired, cause

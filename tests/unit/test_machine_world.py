@@ -8,16 +8,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.upgrade_world import EXPIRED, Luck, World
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
+from harmony_fleet.agent.upgrade.events import (
+    ExpiryMark,
+    OrderRead,
+    ServiceStopping,
+    StopReceived,
+)
 from harmony_fleet.agent.upgrade.record import Stage as JournalStage
 from harmony_fleet.agent.upgrade.states import (
     Armed,
     Checking,
-    ExpiryMark,
     Idle,
-    OrderRead,
     Reverting,
-    ServiceStopping,
-    StopReceived,
 )
 from harmony_fleet.contracts.upgrade import Desired
 from harmony_fleet.testing.upgrade_samples import NEW, OLD, marker

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harmony_fleet.agent.upgrade.events import (
+    OrderRead,
+    OrderUnusable,
+)
 from harmony_fleet.agent.upgrade.plane import order_of
-from harmony_fleet.agent.upgrade.states import OrderRead, OrderUnusable
 from harmony_fleet.contracts.codec import encode
 from harmony_fleet.contracts.upgrade import Desired
 from harmony_fleet.testing.upgrade_samples import GENERATION, ID, marker

@@ -2,8 +2,18 @@
 
 import pytest
 
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+)
+from harmony_fleet.agent.upgrade.events import (
+    StopReceived,
+)
 from harmony_fleet.agent.upgrade.record import Journal, Stage
-from harmony_fleet.agent.upgrade.states import AnswerStop, Armed, State, StopReceived, Trial
+from harmony_fleet.agent.upgrade.states import (
+    Armed,
+    State,
+    Trial,
+)
 from harmony_fleet.agent.upgrade.stop_signal import acknowledge, acts_on, answer_stop
 from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.testing.upgrade_samples import (

@@ -14,18 +14,20 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from harmony_fleet.agent.upgrade.drive import Driver
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    ExpiryMark,
+    PrimaryStarted,
+    StopReceived,
+)
 from harmony_fleet.agent.upgrade.guard import GuardPorts, guard
 from harmony_fleet.agent.upgrade.inbox import Inbox
 from harmony_fleet.agent.upgrade.perform import Limits, Performer, Ports
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable, UpgradeFault
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
 from harmony_fleet.agent.upgrade.states import (
-    Event,
-    ExpiryMark,
     OpenState,
-    PrimaryStarted,
     State,
-    StopReceived,
 )
 from harmony_fleet.contracts.upgrade import CauseKind, Desired
 from harmony_fleet.testing.executor_suite import Behaviour

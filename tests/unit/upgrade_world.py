@@ -10,61 +10,65 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
-from harmony_fleet.agent.upgrade.illegal import IllegalEvent
-from harmony_fleet.agent.upgrade.machine import step
-from harmony_fleet.agent.upgrade.record import Journal
-from harmony_fleet.agent.upgrade.record import Stage as JournalStage
-from harmony_fleet.agent.upgrade.states import (
+from harmony_fleet.agent.upgrade.effects import (
     AnswerStop,
-    Armed,
     CancelWork,
+    CheckTarget,
+    CloseAttempt,
+    Effect,
+    Exit,
+    PrepareCutover,
+    ReadOrder,
+    Report,
+    SayReady,
+    SelfTest,
+    Stage,
+    StartCandidate,
+    StartClock,
+    StopCandidate,
+    StopClocks,
+    SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
     CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
-    CheckTarget,
-    CloseAttempt,
     CutoverPrepared,
-    Deadline,
-    Effect,
     Event,
-    Exit,
     ExpiryMark,
     Found,
-    GuardDone,
     GuardStarted,
-    Idle,
     JournalAbsent,
     JournalRead,
     JournalUnreadable,
     LinkSwapped,
     OrderRead,
-    PrepareCutover,
     PrimaryStarted,
-    Probation,
-    ReadOrder,
-    Report,
     Reported,
-    SayReady,
-    SelfTest,
     SelfTestFailed,
     SelfTestPassed,
-    Stage,
     Staged,
     StagingFailed,
-    StartCandidate,
-    StartClock,
-    Starting,
-    State,
     StepFailed,
-    StopCandidate,
-    StopClocks,
-    SwapLink,
     TargetDamaged,
     TargetSound,
     TimeRanOut,
-    Trial,
     WorkEnded,
+)
+from harmony_fleet.agent.upgrade.illegal import IllegalEvent
+from harmony_fleet.agent.upgrade.machine import step
+from harmony_fleet.agent.upgrade.record import Journal
+from harmony_fleet.agent.upgrade.record import Stage as JournalStage
+from harmony_fleet.agent.upgrade.states import (
+    Armed,
+    Deadline,
+    GuardDone,
+    Idle,
+    Probation,
+    Starting,
+    State,
+    Trial,
 )
 from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.upgrade import CauseKind, Ended, Marker, cause

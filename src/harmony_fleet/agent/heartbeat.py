@@ -49,13 +49,15 @@ class Heartbeats:
     async def wait_first(self, limit_s: float) -> None:
         """Until the first heartbeat was sent, or the time is over."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._first.wait(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._first.wait()
 
     async def run(self) -> None:
         while True:
             await self._say()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), self._interval_s())
+                async with asyncio.timeout(self._interval_s()):
+                    await self._hurry.wait()
             self._hurry.clear()
 
     def _interval_s(self) -> float:

@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from harmony_fleet.agent.config import Config
-from harmony_fleet.agent.process import Process, logged
+from harmony_fleet.agent.process import Process, end, logged
 from harmony_fleet.contracts.heartbeat import Role
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class Primary:
                 self._upgrading.stop()
             return await self._upgrading.run()
         finally:
-            beats.cancel()
-            await asyncio.wait([beats])
+            await end([beats])
 
     def stop(self) -> None:
         """SIGTERM: the machine decides what has to be done before this process may end."""

@@ -5,7 +5,7 @@ A candidate runs exactly this part of what a primary runs: what was validated is
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 import harmony_fleet
 from harmony_fleet.agent.clock import BootClock, rfc3339
@@ -18,6 +18,8 @@ from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.messaging.connection import Plane, Timing
 
 logger = logging.getLogger(__name__)
+
+END_LIMIT_S = 2.0
 
 
 class Process:
@@ -59,3 +61,10 @@ async def logged(part: Coroutine[None, None, None]) -> None:
     except Exception:  # the runner
         logger.exception("a part of the agent stopped; it is restarted with the process")
         raise SystemExit(1) from None
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancelled, and waited for a little: nothing may keep a process that has committed."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=END_LIMIT_S)

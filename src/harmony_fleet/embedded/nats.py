@@ -131,7 +131,8 @@ class EmbeddedNats:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._process.wait(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
                 self._process.kill()
@@ -145,7 +146,8 @@ class EmbeddedNats:
                     with suppress(FileNotFoundError, ValueError):  # not there yet, or not whole
                         self._listening = json.loads(ports.read_bytes())
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._process.wait(), _LOOK_AGAIN_S)
+                        async with asyncio.timeout(_LOOK_AGAIN_S):
+                            await self._process.wait()
                         raise _failure(self._folder, port)
         except TimeoutError as error:
             said = _last_lines(self._folder)

@@ -16,6 +16,7 @@ from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from harmony_fleet.messaging.cancellation import heed_cancellation
 from harmony_fleet.messaging.endpoint import Endpoint, Timing
 from harmony_fleet.messaging.requests import (
     Message,
@@ -167,6 +168,7 @@ class Plane:
             )
         except nats_errors.Error as error:
             raise _translated(error, subject) from error
+        heed_cancellation()
         return _message(answer)
 
     async def request_all(self, subject: str, payload: bytes, timeout_s: float) -> list[Message]:
@@ -189,7 +191,8 @@ class Plane:
             subscription = await client.subscribe(inbox, cb=receive)
             try:
                 await client.publish(subject, payload, reply=inbox)
-                await asyncio.wait_for(ended.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await ended.wait()
             finally:
                 with contextlib.suppress(nats_errors.Error):  # lost: nothing is left to end
                     await subscription.unsubscribe()

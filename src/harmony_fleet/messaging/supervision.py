@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from nats import errors as nats_errors
 from nats.aio.client import Client
 
+from harmony_fleet.messaging.cancellation import heed_cancellation
 from harmony_fleet.messaging.endpoint import Endpoint, Timing
 
 logger = logging.getLogger(__name__)
@@ -85,8 +86,8 @@ async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
     def sign(nonce: str) -> bytes:
         return base64.b64encode(endpoint.credentials.sign(nonce.encode()))
 
-    await asyncio.wait_for(
-        client.connect(
+    async with asyncio.timeout(timing.connect_timeout_s * (1 + 2 * len(endpoint.servers))):
+        await client.connect(
             list(endpoint.servers),
             name=endpoint.name,
             inbox_prefix=endpoint.inbox_prefix,
@@ -101,14 +102,14 @@ async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
             # annotated as int, but handed to asyncio, which takes fractions
             connect_timeout=timing.connect_timeout_s,  # type: ignore[arg-type]
             ping_interval=timing.ping_interval_s,  # type: ignore[arg-type]
-        ),
-        timing.connect_timeout_s * (1 + 2 * len(endpoint.servers)),
-    )
+        )
+    heed_cancellation()
 
 
 async def _discard(client: Client) -> None:
     try:
-        await asyncio.wait_for(client.close(), 1.0)
+        async with asyncio.timeout(1.0):
+            await client.close()
     except Exception as error:  # noqa: BLE001 - nothing that an ending client raises matters
         logger.debug("closing: %r", error)
     _abort(client)

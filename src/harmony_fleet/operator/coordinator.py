@@ -334,7 +334,9 @@ def _entered(order: Order, status: Status, now: str) -> Order:
 
 def _ended(order: Order, verdict: Ended, now: str) -> Order:
     why = cause(verdict.cause, f"ended as {verdict.cause}") if verdict.cause else None
-    return replace(order, phase=verdict.phase, since=now, cause=order.cause or why)
+    known = verdict.phase.final  # a newer agent may have words for an end that this one lacks
+    phase = verdict.phase if known else AgentUpgradePhase.UNRESOLVED
+    return replace(order, phase=phase, since=now, cause=order.cause or why)
 
 
 def _never_started(order: Order, status: Status) -> bool:
@@ -357,6 +359,10 @@ def _told(order: Order) -> Happening:
 
 def _marker(case: Case, event: MarkerSeen) -> Transition:
     """The bucket is a cache: where it differs from the store, it is written again."""
+    if event.marker is not None and event.marker.generation > case.record.highest:
+        # from a store that knew more than this one, before a backup of it was restored
+        record = replace(case.record, highest=event.marker.generation)
+        case = replace(case, record=record)
     order = case.record.order
     if order is None or not order.open:
         return case, ()

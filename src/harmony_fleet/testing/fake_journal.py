@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from harmony_fleet.agent.upgrade.events import (
+    Found,
+    JournalAbsent,
+    JournalRead,
+    JournalUnreadable,
+)
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Journal
-from harmony_fleet.agent.upgrade.states import Found, JournalAbsent, JournalRead, JournalUnreadable
 from harmony_fleet.contracts.codec import decode, encode
 from harmony_fleet.contracts.errors import MalformedMessage
 
@@ -28,7 +33,8 @@ class FakeJournal:
 
     def read(self) -> Found:
         if self.data is None:
-            return JournalAbsent(self._new_id())
+            lost = JournalUnreadable if self.aside else JournalAbsent
+            return lost(self._new_id())
         try:
             return JournalRead(decode(Journal, self.data, MAX_BYTES))
         except MalformedMessage:

@@ -7,8 +7,15 @@ speak over one connection. It outlives the device's processes: give it to the ne
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    OrderRead,
+    Reported,
+)
 from harmony_fleet.agent.upgrade.record import Journal, status_of
-from harmony_fleet.agent.upgrade.states import AnswerStop, Event, OrderRead, Reported
 from harmony_fleet.contracts.upgrade import Marker, Status
 
 Post = Callable[[Event], None]

@@ -3,8 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from harmony_fleet.agent.upgrade.events import (
+    TimeRanOut,
+)
 from harmony_fleet.agent.upgrade.ports import Clock
-from harmony_fleet.agent.upgrade.states import Deadline, TimeRanOut
+from harmony_fleet.agent.upgrade.states import (
+    Deadline,
+)
 
 TICK_S = 0.25
 """How finely the clock that stands still without the plane is counted."""

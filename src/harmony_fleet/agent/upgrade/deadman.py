@@ -8,8 +8,10 @@ right now, although the new version has not proven itself in its time.
 from dataclasses import dataclass, replace
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
+from harmony_fleet.agent.upgrade.events import (
+    ExpiryMark,
+)
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
-from harmony_fleet.agent.upgrade.states import ExpiryMark
 from harmony_fleet.contracts.upgrade import CauseKind, cause
 
 

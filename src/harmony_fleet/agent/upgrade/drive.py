@@ -11,17 +11,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harmony_fleet.agent.upgrade.effects import (
+    Exit,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    JournalRead,
+    PrimaryStarted,
+)
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.perform import Performer
 from harmony_fleet.agent.upgrade.ports import JournalStore, JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.agent.upgrade.states import (
-    Event,
-    Exit,
-    JournalRead,
     OpenState,
-    PrimaryStarted,
     Starting,
     State,
 )
@@ -52,7 +56,10 @@ class Driver:
                 after, effects = step(self.state, event)
                 await self._make_durable(after)
             except IllegalEvent as error:
-                logger.warning("%s: ignored", error)
+                if isinstance(self.state, Starting):  # the first event waits for the disk
+                    self.perform.inbox.put_later(event, self.retry_s)
+                else:
+                    logger.warning("%s: ignored", error)
                 continue
             except JournalUnwritable as error:
                 logger.error("%s; trying again in %s s", error, self.retry_s)

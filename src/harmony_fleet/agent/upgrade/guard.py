@@ -9,6 +9,22 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from harmony_fleet.agent.upgrade.effects import (
+    CheckTarget,
+    CloseAttempt,
+    Effect,
+    SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    ExpiryMark,
+    GuardStarted,
+    JournalRead,
+    LinkSwapped,
+    StepFailed,
+    TargetDamaged,
+    TargetSound,
+)
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.ports import (
     Clock,
@@ -18,21 +34,9 @@ from harmony_fleet.agent.upgrade.ports import (
 )
 from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.agent.upgrade.states import (
-    CheckTarget,
-    CloseAttempt,
-    Effect,
-    Event,
-    ExpiryMark,
     GuardDone,
-    GuardStarted,
-    JournalRead,
-    LinkSwapped,
     Starting,
     State,
-    StepFailed,
-    SwapLink,
-    TargetDamaged,
-    TargetSound,
 )
 from harmony_fleet.contracts.upgrade import cause
 

@@ -12,11 +12,14 @@ from typing import TypeVar
 
 from harmony_fleet.agent.upgrade import deadman
 from harmony_fleet.agent.upgrade.durable import write_file
+from harmony_fleet.agent.upgrade.events import (
+    ExpiryMark,
+    JournalRead,
+)
 from harmony_fleet.agent.upgrade.guard import GuardPorts, guard
 from harmony_fleet.agent.upgrade.journal import reserve_in
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable, UpgradeFault
 from harmony_fleet.agent.upgrade.record import Attempt
-from harmony_fleet.agent.upgrade.states import ExpiryMark, JournalRead
 from harmony_fleet.contracts import codec
 from harmony_fleet.contracts.errors import MalformedMessage
 

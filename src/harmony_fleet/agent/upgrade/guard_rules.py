@@ -7,15 +7,19 @@ it can do nothing, the start goes on. It leaves the candidate alone; the primary
 from typing import assert_never
 
 from harmony_fleet.agent.upgrade import revert
+from harmony_fleet.agent.upgrade.effects import (
+    Effect,
+    SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
+    GuardStarted,
+)
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage, count
 from harmony_fleet.agent.upgrade.states import (
-    Effect,
     GuardDone,
-    GuardStarted,
     OpenState,
     Party,
     Recommitting,
-    SwapLink,
 )
 from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause
 
@@ -26,6 +30,8 @@ def started(event: GuardStarted, journal: Journal) -> Transition:
     attempt = journal.open_attempt
     if attempt is None or event.previous is None or event.running != attempt.from_version:
         return GuardDone(journal), ()
+    if event.link not in {attempt.from_version, attempt.to_version}:
+        return GuardDone(journal), ()  # somebody put another file there: it ends the attempt
     match attempt.stage:
         case Stage.STAGING | Stage.VERIFYING:
             return GuardDone(journal), ()

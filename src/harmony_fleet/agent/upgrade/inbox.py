@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from harmony_fleet.agent.upgrade.states import Event, WorkEnded
+from harmony_fleet.agent.upgrade.events import (
+    Event,
+    WorkEnded,
+)
 
 Post = Callable[[Event], None]
 

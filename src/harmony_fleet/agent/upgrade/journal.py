@@ -15,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harmony_fleet.agent.upgrade import durable
+from harmony_fleet.agent.upgrade.events import (
+    Found,
+    JournalAbsent,
+    JournalRead,
+    JournalUnreadable,
+)
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Journal
-from harmony_fleet.agent.upgrade.states import Found, JournalAbsent, JournalRead, JournalUnreadable
 from harmony_fleet.contracts.codec import decode, encode
 from harmony_fleet.contracts.errors import MalformedMessage
 
@@ -52,7 +57,9 @@ class FileJournal:
             with self.path.open("rb") as file:
                 return JournalRead(decode(Journal, file.read(MAX_BYTES + 1), MAX_BYTES))
         except FileNotFoundError:
-            return JournalAbsent(self.new_id())
+            # Moved aside, and the power went before a fresh one was written: not a new device.
+            lost = JournalUnreadable if self._kept() else JournalAbsent
+            return lost(self.new_id())
         except (OSError, MalformedMessage):
             self._move_aside()
             return JournalUnreadable(self.new_id())

@@ -4,6 +4,29 @@ from dataclasses import replace
 from typing import assert_never
 
 from harmony_fleet.agent.upgrade import revert
+from harmony_fleet.agent.upgrade.effects import (
+    CloseAttempt,
+    Effect,
+    Exit,
+    ReadOrder,
+    Report,
+    SayReady,
+    StartClock,
+    StopCandidate,
+    StopClocks,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Began,
+    Event,
+    OrderRead,
+    OrderUnusable,
+    Reported,
+    ServiceStopping,
+    StepDone,
+    StopReceived,
+    TimeRanOut,
+    WorkEnded,
+)
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
 from harmony_fleet.agent.upgrade.old_primary import replaces
 from harmony_fleet.agent.upgrade.record import (
@@ -17,32 +40,13 @@ from harmony_fleet.agent.upgrade.record import (
 from harmony_fleet.agent.upgrade.revert import attempt_of
 from harmony_fleet.agent.upgrade.states import (
     EXIT_STOP,
-    Began,
-    CloseAttempt,
     Deadline,
-    Effect,
-    Event,
-    Exit,
     Idle,
     Leaving,
     OpenState,
-    OrderRead,
-    OrderUnusable,
     Party,
     Probation,
-    ReadOrder,
-    Report,
-    Reported,
-    SayReady,
-    ServiceStopping,
-    StartClock,
-    StepDone,
-    StopCandidate,
-    StopClocks,
-    StopReceived,
-    TimeRanOut,
     Trial,
-    WorkEnded,
 )
 from harmony_fleet.agent.upgrade.stop_signal import acknowledge, acts_on, answer_stop
 from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause

@@ -7,6 +7,42 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from harmony_fleet.agent.upgrade.deadlines import Deadlines
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+    CancelWork,
+    CheckTarget,
+    CloseAttempt,
+    Effect,
+    Exit,
+    PrepareCutover,
+    ReadOrder,
+    Report,
+    SayReady,
+    SelfTest,
+    Stage,
+    StartCandidate,
+    StartClock,
+    StopCandidate,
+    StopClocks,
+    SwapLink,
+)
+from harmony_fleet.agent.upgrade.events import (
+    CandidateExited,
+    CandidateHeard,
+    CandidateReady,
+    CandidateStartFailed,
+    CutoverPrepared,
+    Event,
+    LinkSwapped,
+    SelfTestFailed,
+    SelfTestPassed,
+    Staged,
+    StagingFailed,
+    StepFailed,
+    TargetDamaged,
+    TargetSound,
+    TimeRanOut,
+)
 from harmony_fleet.agent.upgrade.inbox import Inbox, Post
 from harmony_fleet.agent.upgrade.ports import (
     Clock,
@@ -19,40 +55,8 @@ from harmony_fleet.agent.upgrade.ports import (
     UpgradeFault,
 )
 from harmony_fleet.agent.upgrade.states import (
-    AnswerStop,
-    CancelWork,
-    CandidateExited,
-    CandidateHeard,
-    CandidateReady,
-    CandidateStartFailed,
-    CheckTarget,
-    CloseAttempt,
-    CutoverPrepared,
     Deadline,
-    Effect,
-    Event,
-    Exit,
-    LinkSwapped,
     OpenState,
-    PrepareCutover,
-    ReadOrder,
-    Report,
-    SayReady,
-    SelfTest,
-    SelfTestFailed,
-    SelfTestPassed,
-    Stage,
-    Staged,
-    StagingFailed,
-    StartCandidate,
-    StartClock,
-    StepFailed,
-    StopCandidate,
-    StopClocks,
-    SwapLink,
-    TargetDamaged,
-    TargetSound,
-    TimeRanOut,
 )
 from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause
 
@@ -102,6 +106,10 @@ class Performer:
         self._deadlines = Deadlines(
             self.ports.clock, limits_s, lambda: self.ports.plane.connected, self._ran_out
         )
+
+    def close(self) -> None:
+        """No clock of this one fires any more."""
+        self._deadlines.stop_all()
 
     async def __call__(self, effect: Effect, state: OpenState) -> Event | None:
         """The event to take before any other, if the effect has one."""

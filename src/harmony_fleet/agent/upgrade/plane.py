@@ -7,14 +7,16 @@ import logging
 import random
 from collections.abc import Callable
 
-from harmony_fleet.agent.upgrade.record import Journal, status_of
-from harmony_fleet.agent.upgrade.states import (
+from harmony_fleet.agent.upgrade.effects import (
     AnswerStop,
+)
+from harmony_fleet.agent.upgrade.events import (
     Event,
     OrderRead,
     OrderUnusable,
     Reported,
 )
+from harmony_fleet.agent.upgrade.record import Journal, status_of
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.commands import Answer
 from harmony_fleet.contracts.errors import MalformedMessage
@@ -54,7 +56,8 @@ class NatsOrders:
         while True:
             try:
                 jittered_s = self._reread_s * random.uniform(0.5, 1.0)
-                await asyncio.wait_for(self._wanted.wait(), jittered_s)
+                async with asyncio.timeout(jittered_s):
+                    await self._wanted.wait()
             except TimeoutError:
                 pass
             self._wanted.clear()

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+)
+from harmony_fleet.agent.upgrade.events import (
+    Found,
+)
 from harmony_fleet.agent.upgrade.record import Journal
-from harmony_fleet.agent.upgrade.states import AnswerStop, Found
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.upgrade import Artifact, CauseKind
 
@@ -125,7 +130,7 @@ class UpgradeExecutor(Versions, Protocol):
         """
 
     async def candidate_exit(self) -> str:
-        """Wait until no candidate runs; its last log lines. Cancellable, and safe to repeat."""
+        """Wait until no candidate runs; its last log lines. Cancellable; never raises."""
 
     async def stop_candidate(self) -> None:
         """None runs when this returns. Idempotent. Raises UpgradeFault."""

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
-from harmony_fleet.contracts.identity import check_count, check_sha256, check_token, check_version
+from harmony_fleet.contracts.errors import InvalidValue
+from harmony_fleet.contracts.identity import (
+    check_count,
+    check_sha256,
+    check_token,
+    check_upgrade_id,
+    check_version,
+)
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
     AgentUpgradePhase,
@@ -100,7 +107,17 @@ class Attempt:
     def __post_init__(self) -> None:
         check_version(self.from_version)
         check_version(self.to_version)
-        check_count(self.generation, "generation")
+        for upgrade_id in (self.upgrade_id, self.deferred):
+            if upgrade_id is not None:
+                check_upgrade_id(upgrade_id)
+        if self.target_sha256 is not None:
+            check_sha256(self.target_sha256)
+        for number, name in (
+            (self.generation, "generation"),
+            (self.tries, "tries"),
+            (self.starts, "starts"),
+        ):
+            check_count(number, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,8 @@ class Journal:
         check_token(self.journal_id)
         check_count(self.seq, "seq")
         check_count(self.highest, "highest")
+        if len(self.ended) > ENDED_KEPT:
+            raise InvalidValue(f"{len(self.ended)} ended upgrades; {ENDED_KEPT} is the most")
 
     @property
     def open_attempt(self) -> Attempt | None:

@@ -4,8 +4,18 @@ The signal is armed while the state is `Armed` or `Trial`, for the upgrade_id of
 at no other time: there is no flag beside the state that could disagree with it.
 """
 
+from harmony_fleet.agent.upgrade.effects import (
+    AnswerStop,
+)
+from harmony_fleet.agent.upgrade.events import (
+    StopReceived,
+)
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
-from harmony_fleet.agent.upgrade.states import AnswerStop, Armed, State, StopReceived, Trial
+from harmony_fleet.agent.upgrade.states import (
+    Armed,
+    State,
+    Trial,
+)
 from harmony_fleet.contracts.commands import Outcome
 
 

@@ -9,8 +9,13 @@ from harmony_fleet.agent.clock import rfc3339
 from harmony_fleet.agent.command_server import CommandServer
 from harmony_fleet.agent.config import Config, ConfigError
 from harmony_fleet.agent.ids import new_id
-from harmony_fleet.agent.process import Process, logged
+from harmony_fleet.agent.process import Process, end, logged
 from harmony_fleet.agent.upgrade.drive import Driver
+from harmony_fleet.agent.upgrade.events import (
+    PrimaryStarted,
+    ServiceStopping,
+    StopReceived,
+)
 from harmony_fleet.agent.upgrade.inbox import Inbox
 from harmony_fleet.agent.upgrade.journal import FileJournal
 from harmony_fleet.agent.upgrade.layout import Layout, Paths
@@ -26,11 +31,8 @@ from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
 from harmony_fleet.agent.upgrade.states import (
     Armed,
     OpenState,
-    PrimaryStarted,
     Probation,
-    ServiceStopping,
     Starting,
-    StopReceived,
     Trial,
 )
 
@@ -63,9 +65,7 @@ class Upgrading:
         try:
             return await self._drive()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(tasks)
 
     def stop(self) -> None:
         """SIGTERM: the machine decides what has to be done before this process may end."""
@@ -81,6 +81,7 @@ class Upgrading:
                 return await self._driver.run(await asyncio.to_thread(self._first_event))
             except Exception:  # the runner: whatever it is, the device keeps an agent
                 logger.exception("the upgrade stopped; it starts anew in %s s", RESTART_DRIVER_S)
+                self._driver.perform.close()
                 await self._inbox.cancel_work()
                 await asyncio.sleep(RESTART_DRIVER_S)
                 self._driver = self._new_driver()

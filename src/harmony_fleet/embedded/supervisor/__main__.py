@@ -2,8 +2,8 @@
 
     python -m harmony_fleet.embedded.supervisor --root DIR [--settings FILE] [--detach]
 
-It behaves as the unit, the transient units and the dead-man timer of a real device do. SIGTERM is the
-machine's orderly end, SIGKILL a power cut: all its processes die with it. Each start of it is a
+It behaves as the unit, the transient units and the dead-man timer of a real device do. SIGTERM is
+the machine's orderly end, SIGKILL a power cut: all its processes die with it. Each start of it is a
 boot, with a boot id of its own. It decides nothing about an upgrade.
 
 Exit status: 0 after an orderly end, 2 where it cannot begin.
