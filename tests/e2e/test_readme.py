@@ -57,7 +57,8 @@ def test_the_readmes_commands_work_as_they_are_printed(
     up = tmp_path / "harmony-fleet" / "up.json"
     script = [
         "set -e",
-        f"fleet up >{tmp_path}/up.log 2>&1 &",
+        # any free port: whoever runs the tests may have a fleet of their own
+        f"fleet up --port 0 >{tmp_path}/up.log 2>&1 &",
         f"for i in $(seq 300); do [ -e {up} ] && break; sleep 0.1; done",
         *rest,
         "echo ALL-DONE",

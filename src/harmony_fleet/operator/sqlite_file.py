@@ -111,10 +111,18 @@ def _use_write_ahead_log(db: sqlite3.Connection) -> None:
             time.sleep(OPEN_RETRY_S)
 
 
+_IDENTITY: Final = """
+SELECT (SELECT application_id FROM pragma_application_id),
+       (SELECT user_version FROM pragma_user_version),
+       (SELECT count(*) FROM sqlite_schema)
+"""
+"""In one statement, so of one instant: somebody else may be making the tables just now."""
+
+
 def _is_ours(db: sqlite3.Connection, path: Path) -> bool:
     """False for a new file. Raises StoreUnusable for one that is not ours to write."""
-    application, schema = number(db, "PRAGMA application_id"), number(db, "PRAGMA user_version")
-    empty = not number(db, "SELECT count(*) FROM sqlite_schema")
+    application, schema, tables = db.execute(_IDENTITY).fetchone()
+    empty = not tables
     if application != APPLICATION_ID and not (application == schema == 0 and empty):
         raise StoreUnusable(
             f"{path} is a database of another program: move it away, or choose another data folder"
@@ -124,7 +132,7 @@ def _is_ours(db: sqlite3.Connection, path: Path) -> bool:
             f"{path} was written by a newer harmony-fleet (store schema {schema}, this one knows "
             f"{SCHEMA}): run the newer one"
         )
-    return application == APPLICATION_ID
+    return bool(application == APPLICATION_ID)
 
 
 def _as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
