@@ -32,7 +32,7 @@ def shell(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         "PATH": f"{venv}:{os.environ['PATH']}",
         "XDG_DATA_HOME": str(tmp_path),
     }
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ["sh"],
         cwd=ROOT,
         env=environment,
@@ -41,12 +41,11 @@ def shell(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
-    yield process
-    stop = [f"{venv}/fleet", "device", "stop-local"]
-    subprocess.run(stop, env=environment, timeout=120, capture_output=True)
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(60)
+    ) as process:
+        yield process
+        stop = [f"{venv}/fleet", "device", "stop-local"]
+        subprocess.run(stop, env=environment, timeout=120, capture_output=True)
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def test_the_readmes_commands_work_as_they_are_printed(
