@@ -1,4 +1,4 @@
-"""The previous version's code, before each start of the primary: the rows of the protocol's table."""
+"""The previous version's code, before each start of the primary: its rows of the protocol."""
 
 import pytest
 from tests.unit.upgrade_cases import attempt_in, kind_and_stage
