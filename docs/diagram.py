@@ -43,9 +43,9 @@ HEAD = """\
 
 Drawn by `docs/diagram.py`, which runs the shipped state machine over every pair of a state and an
 event; do not edit it by hand (`make reference`). The rules, in words, are in protocol.md; the
-decisions are in `src/harmony_fleet/agent/upgrade/machine.py`. An edge names the events that lead along it; a state
-that an event leaves as it is has no edge for it, and from every state but `Starting` SIGTERM
-(`ServiceStopping`) leads out in the end.
+decisions are in `src/harmony_fleet/agent/upgrade/machine.py`. An edge names the events that lead
+along it; a state that an event leaves as it is has no edge for it, and from every state but
+`Starting` SIGTERM (`ServiceStopping`) leads out in the end.
 """
 
 PARTS = {
