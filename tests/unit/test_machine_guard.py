@@ -224,3 +224,29 @@ def test_a_mark_without_an_id_is_for_the_upgrade_whose_id_was_lost() -> None:
 def test_after_a_loss_with_the_link_on_the_old_version_nothing_is_under_way(found: Found) -> None:
     after, effects = step(Starting(), started(found, link=OLD))
     assert (after, effects) == (GuardDone(after_loss("journal-9", OLD, OLD)), ())
+
+
+@pytest.mark.parametrize("stage", [Stage.CUTOVER, Stage.REVERTING])
+def test_a_link_that_is_missing_is_put_back_as_any_other(stage: Stage) -> None:
+    state, effects = step(Starting(), started(journal_in(stage), link=None))
+    assert isinstance(state, Checking)
+    assert effects == (CheckTarget(OLD, OLD_SHA256),)
+
+
+def test_a_committed_version_that_removed_its_own_link_is_counted_and_rolled_back() -> None:
+    journal = journal_in(Stage.COMMITTED)
+    state, effects = step(Starting(), started(journal, link=None))
+    for _ in range(STARTS_ALLOWED):
+        if isinstance(state, GuardDone):
+            assert state.journal != journal
+            journal = state.journal
+            state, effects = step(Starting(), started(journal, link=None))
+    assert isinstance(state, Checking)
+    assert state.cause.kind is CauseKind.CRASH_LOOP
+    assert effects == (CheckTarget(OLD, OLD_SHA256),)
+
+
+@pytest.mark.parametrize("stage", [Stage.CUTOVER, Stage.REVERTING, Stage.COMMITTED])
+def test_a_link_that_a_person_pointed_at_a_third_version_is_left_alone(stage: Stage) -> None:
+    journal = journal_in(stage)
+    assert step(Starting(), started(journal, link=THIRD)) == (GuardDone(journal), ())

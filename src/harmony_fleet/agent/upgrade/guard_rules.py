@@ -30,8 +30,8 @@ def started(event: GuardStarted, journal: Journal) -> Transition:
     attempt = journal.open_attempt
     if attempt is None or event.previous is None or event.running != attempt.from_version:
         return GuardDone(journal), ()
-    if event.link not in {attempt.from_version, attempt.to_version}:
-        return GuardDone(journal), ()  # somebody put another file there: it ends the attempt
+    if event.link is not None and event.link not in {attempt.from_version, attempt.to_version}:
+        return GuardDone(journal), ()  # another version was put there by hand: it ends the attempt
     match attempt.stage:
         case Stage.STAGING | Stage.VERIFYING:
             return GuardDone(journal), ()
