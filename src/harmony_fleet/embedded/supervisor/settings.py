@@ -41,7 +41,7 @@ class Settings:
     """Seconds; the defaults are those of the service unit."""
 
     interpreter: str | None = sys.executable
-    """Runs the agent's files, as `supervisor_process.command` says; None: they run themselves."""
+    """Runs the agent's files, as `process.command` says; None: they run themselves."""
     guard_limit_s: float = 20.0
     guard_kill_s: float = 2.0
     """After TERM, for the guard and whatever else runs once."""
