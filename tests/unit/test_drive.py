@@ -341,6 +341,17 @@ def test_a_candidate_that_the_plane_never_heard_is_reverted_as_silent() -> None:
     tell(story)
 
 
+def test_a_plane_that_cannot_be_asked_says_nothing_of_the_candidate() -> None:
+    async def story(device: Device) -> None:
+        process = await armed(device, heard=False)
+        await asyncio.sleep(100)
+        device.plane.answers_reads = False
+        idle = await process.until(Idle)
+        assert kind_and_stage(idle) == (CauseKind.NO_DECISION, Stage.ROLLED_BACK)
+
+    assert tell(story).now.quarantined == ()
+
+
 def test_a_candidate_that_was_heard_and_not_stopped_for_is_reverted_undecided() -> None:
     async def story(device: Device) -> None:
         process = await armed(device, heard=False)

@@ -20,7 +20,6 @@ from harmony_fleet.agent.upgrade.effects import (
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
-    CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
     CutoverPrepared,
@@ -30,6 +29,7 @@ from harmony_fleet.agent.upgrade.events import (
     LinkSwapped,
     OrderRead,
     OrderUnusable,
+    PlaneAsked,
     PrimaryStarted,
     Reported,
     SelfTestFailed,
@@ -80,7 +80,7 @@ LEGAL: dict[type[State], set[type[Event]]] = {
     Verifying: ALWAYS | {SelfTestPassed, SelfTestFailed},
     Preparing: ALWAYS | {CutoverPrepared, StepFailed},
     CuttingOver: ALWAYS | {LinkSwapped, StepFailed, CandidateReady, CandidateStartFailed},
-    Armed: ALWAYS | {CandidateHeard, CandidateExited},
+    Armed: ALWAYS | {PlaneAsked, CandidateExited},
     Trial: ALWAYS,
     Probation: ALWAYS,
     Checking: ALWAYS | {TargetSound, TargetDamaged},

@@ -25,7 +25,6 @@ from harmony_fleet.agent.upgrade.effects import (
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
-    CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
     CutoverPrepared,
@@ -37,6 +36,7 @@ from harmony_fleet.agent.upgrade.events import (
     LinkSwapped,
     OrderRead,
     OrderUnusable,
+    PlaneAsked,
     PrimaryStarted,
     Reported,
     SelfTestFailed,
@@ -376,6 +376,33 @@ def test_a_failure_that_counts_quarantines_its_digest_and_another_does_not() -> 
     assert after.journal.quarantined == IDLE.quarantined
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        CauseKind.SELF_TEST_FAILED,
+        CauseKind.SELF_TEST_TIMEOUT,
+        CauseKind.ROLLBACK_TARGET_FAILED,
+    ],
+)
+def test_a_self_test_that_failed_without_the_plane_is_put_down_to_the_plane(
+    kind: CauseKind,
+) -> None:
+    why = cause(kind, "no contact", "its output")
+    for state, event in (
+        (STAGING, StagingFailed(why, contact=False)),
+        (VERIFYING, SelfTestFailed(why, contact=False)),
+    ):
+        after, _ = step(state, event)
+        assert kind_and_stage(after) == (CauseKind.PLANE_UNREACHABLE, JournalStage.FAILED)
+        assert attempt_in(after).cause.evidence == "its output"  # type: ignore[union-attr]
+        assert after.journal.quarantined == IDLE.quarantined
+
+
+def test_a_download_that_failed_without_the_plane_keeps_its_own_cause() -> None:
+    after, _ = step(STAGING, StagingFailed(WHY, contact=False))
+    assert attempt_in(after).cause == WHY
+
+
 @pytest.mark.parametrize("state", BEFORE_THE_CUTOVER)
 @pytest.mark.parametrize("order", [ABORT, NEWER, OrderUnusable(OTHER_ID, GENERATION + 1, "new")])
 def test_an_abort_or_a_higher_generation_before_the_cutover_ends_failed_aborted(
@@ -489,6 +516,10 @@ def test_a_candidate_that_is_gone_is_reverted() -> None:
     assert effects == (CancelWork(), StopClocks(), CheckTarget(OLD, OLD_SHA256))
 
 
+def test_a_candidate_that_goes_down_with_the_whole_machine_did_not_die() -> None:
+    assert step(ARMED, CandidateExited(WHY, system=True)) == (ARMED, ())
+
+
 @pytest.mark.parametrize("state", IN_THE_CUTOVER)
 @pytest.mark.parametrize("order", [ABORT, NEWER, OrderUnusable(OTHER_ID, GENERATION + 1, "new")])
 def test_an_abort_or_a_higher_generation_in_the_cutover_is_reverted_aborted(
@@ -501,22 +532,40 @@ def test_an_abort_or_a_higher_generation_in_the_cutover_is_reverted_aborted(
 
 
 def test_no_stop_in_time_for_a_candidate_never_heard_is_reverted_as_silent() -> None:
-    after, _ = step(ARMED, TimeRanOut(Deadline.STOP, "its last lines"))
+    unheard, effects = step(ARMED, PlaneAsked(False))
+    assert (unheard, effects) == (replace(ARMED, heard=False), ())
+    after, _ = step(unheard, TimeRanOut(Deadline.STOP, "its last lines"))
     assert isinstance(after, Checking)
     assert after.cause.kind is CauseKind.CANDIDATE_SILENT
     assert after.cause.evidence == "its last lines"
 
 
 def test_no_stop_in_time_for_a_candidate_that_was_heard_is_reverted_undecided() -> None:
-    heard, effects = step(ARMED, CandidateHeard())
+    heard, effects = step(replace(ARMED, heard=False), PlaneAsked(True))
     assert (heard, effects) == (replace(ARMED, heard=True), ())
     after, _ = step(heard, TimeRanOut(Deadline.STOP))
     assert isinstance(after, Checking)
     assert after.cause.kind is CauseKind.NO_DECISION
 
 
-@pytest.mark.parametrize("heard", [False, True])
-def test_the_overall_deadline_is_reverted_undecided_whoever_was_heard(heard: bool) -> None:
+def test_no_stop_in_time_where_the_plane_cannot_be_asked_says_nothing_of_the_candidate() -> None:
+    unsure, _ = step(replace(ARMED, heard=False), PlaneAsked(None))
+    for state in (ARMED, unsure):
+        after, _ = step(state, TimeRanOut(Deadline.STOP))
+        assert isinstance(after, Checking)
+        assert after.cause.kind is CauseKind.NO_DECISION
+
+
+@pytest.mark.parametrize("answer", [False, None])
+def test_a_candidate_that_was_heard_once_stays_heard_when_its_key_expires(
+    answer: bool | None,
+) -> None:
+    heard = replace(ARMED, heard=True)
+    assert step(heard, PlaneAsked(answer)) == (heard, ())
+
+
+@pytest.mark.parametrize("heard", [False, True, None])
+def test_the_overall_deadline_is_reverted_undecided_whoever_was_heard(heard: bool | None) -> None:
     after, _ = step(replace(ARMED, heard=heard), TimeRanOut(Deadline.OVERALL))
     assert isinstance(after, Checking)
     assert after.cause.kind is CauseKind.NO_DECISION

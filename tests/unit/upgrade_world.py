@@ -31,7 +31,6 @@ from harmony_fleet.agent.upgrade.effects import (
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
-    CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
     CutoverPrepared,
@@ -44,6 +43,7 @@ from harmony_fleet.agent.upgrade.events import (
     JournalUnreadable,
     LinkSwapped,
     OrderRead,
+    PlaneAsked,
     PrimaryStarted,
     Reported,
     SelfTestFailed,
@@ -307,7 +307,7 @@ class World:
                     self.candidate = process.work = None
                 process.inbox.append(CandidateReady() if good else CandidateStartFailed(FAILED))
             case StartCandidate() if good:
-                process.inbox.append(CandidateHeard())
+                process.inbox.append(PlaneAsked(True))
             case StartCandidate():
                 process.inbox.append(CandidateExited(FAILED))
                 self.candidate = process.work = None

@@ -33,6 +33,8 @@ class FakePlane:
     answers: list[AnswerStop] = field(default_factory=list)
     beats: set[tuple[str, str]] = field(default_factory=set)
     """Version and upgrade_id of the candidates heard."""
+    answers_reads: bool = True
+    """False: connected, but the stream of the heartbeats is gone."""
     device_id: str = "pi-1"
     _connected: bool = True
     _post: Post = _nobody
@@ -75,8 +77,10 @@ class FakePlane:
         if self._connected:
             self.answers.append(answer)
 
-    async def heard(self, version: str, upgrade_id: str) -> bool:
-        return self._connected and (version, upgrade_id) in self.beats
+    async def heard(self, version: str, upgrade_id: str) -> bool | None:
+        if not (self._connected and self.answers_reads):
+            return None
+        return (version, upgrade_id) in self.beats
 
 
 @dataclass

@@ -16,7 +16,6 @@ from harmony_fleet.agent.upgrade.effects import (
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
-    CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
     CutoverPrepared,
@@ -30,6 +29,7 @@ from harmony_fleet.agent.upgrade.events import (
     LinkSwapped,
     OrderRead,
     OrderUnusable,
+    PlaneAsked,
     PrimaryStarted,
     Reported,
     SelfTestFailed,
@@ -166,7 +166,7 @@ def _old_states() -> Iterator[OpenState]:
     yield Verifying(OLD, journal_in(Stage.VERIFYING))
     yield Preparing(OLD, journal_in(Stage.VERIFYING))
     yield CuttingOver(OLD, journal_in(Stage.CUTOVER))
-    for heard in (False, True):
+    for heard in (None, False, True):
         yield Armed(OLD, journal_in(Stage.CUTOVER), heard)
 
 
@@ -248,13 +248,17 @@ def _outcomes() -> tuple[Event, ...]:
         StagingFailed(WHY),
         SelfTestPassed(),
         SelfTestFailed(WHY),
+        SelfTestFailed(WHY, contact=False),
         CutoverPrepared(),
         LinkSwapped(),
         StepFailed(cause(CauseKind.DEVICE_FAULT, "the disk refused")),
         CandidateReady(),
         CandidateStartFailed(WHY),
-        CandidateHeard(),
+        PlaneAsked(True),
+        PlaneAsked(False),
+        PlaneAsked(None),
         CandidateExited(WHY),
+        CandidateExited(WHY, system=True),
         TargetSound(),
         TargetDamaged("the file is cut short"),
     )

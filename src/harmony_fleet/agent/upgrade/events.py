@@ -117,6 +117,8 @@ class Staged(WorkEnded):
 @dataclass(frozen=True, slots=True)
 class StagingFailed(WorkEnded):
     cause: Cause
+    contact: bool = True
+    """This, the old, agent itself has the plane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class SelfTestPassed(WorkEnded):
 @dataclass(frozen=True, slots=True)
 class SelfTestFailed(WorkEnded):
     cause: Cause
+    contact: bool = True
+    """This, the old, agent itself has the plane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +161,18 @@ class CandidateStartFailed(WorkEnded):
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateHeard(WorkEnded):
-    pass
+class PlaneAsked(WorkEnded):
+    """Whether the plane holds a heartbeat of the candidate; said where the answer changed."""
+
+    heard: bool | None
+    """None: it could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateExited(WorkEnded):
     cause: Cause
+    system: bool = False
+    """The whole machine is going down, and the candidate with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +228,7 @@ Event = (
     | StepFailed
     | CandidateReady
     | CandidateStartFailed
-    | CandidateHeard
+    | PlaneAsked
     | CandidateExited
     | StopReceived
     | TargetSound

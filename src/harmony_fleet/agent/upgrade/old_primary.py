@@ -23,7 +23,6 @@ from harmony_fleet.agent.upgrade.effects import (
 from harmony_fleet.agent.upgrade.events import (
     Began,
     CandidateExited,
-    CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
     CutoverPrepared,
@@ -31,6 +30,7 @@ from harmony_fleet.agent.upgrade.events import (
     LinkSwapped,
     OrderRead,
     OrderUnusable,
+    PlaneAsked,
     Reported,
     SelfTestFailed,
     SelfTestPassed,
@@ -236,23 +236,42 @@ def _work_ended(state: OldState, event: WorkEnded) -> Transition:
             journal = advance(state.journal, JournalStage.VERIFYING, target_sha256=sha256)
             version = attempt_of(journal).to_version
             return Verifying(state.running, journal), (Report(), SelfTest(version))
-        case Staging(), StagingFailed(why):
-            return _failed(state, why)
+        case Staging(), StagingFailed(why, contact):
+            return _failed(state, _blamed(why, contact))
         case Verifying(), SelfTestPassed():
             return Preparing(state.running, state.journal), (PrepareCutover(state.running),)
-        case Verifying(), SelfTestFailed(why):
-            return _failed(state, why)
+        case Verifying(), SelfTestFailed(why, contact):
+            return _failed(state, _blamed(why, contact))
         case CuttingOver(), CandidateReady():
             clocks = (StartClock(Deadline.STOP), StartClock(Deadline.OVERALL))
             return Armed(state.running, state.journal), (*clocks, Report())
         case CuttingOver(), CandidateStartFailed(why):
             return revert.begin(state.running, state.journal, why, Party.OLD)
-        case Armed(), CandidateHeard():
-            return replace(state, heard=True), ()
+        case Armed(), PlaneAsked(heard):
+            return replace(state, heard=state.heard or heard), ()
+        case Armed(), CandidateExited(system=True):
+            return state, ()
         case Armed(), CandidateExited(why):
             return revert.begin(state.running, state.journal, why, Party.OLD)
         case _:
             raise IllegalEvent(state, event)
+
+
+def _blamed(why: Cause, contact: bool) -> Cause:
+    """A self-test needs the plane: one that failed without it says nothing of the version."""
+    if contact or why.kind not in _SELF_TESTS:
+        return why
+    sentence = "the message plane went away while a self-test ran: order the upgrade again"
+    return cause(CauseKind.PLANE_UNREACHABLE, sentence, why.evidence)
+
+
+_SELF_TESTS = frozenset(
+    {
+        CauseKind.SELF_TEST_FAILED,
+        CauseKind.SELF_TEST_TIMEOUT,
+        CauseKind.ROLLBACK_TARGET_FAILED,
+    }
+)
 
 
 def _failed(state: Staging | Verifying | Preparing, why: Cause) -> Transition:
@@ -295,7 +314,7 @@ def _stop(state: OldState, event: StopReceived) -> Transition:
 def _time_ran_out(state: OldState, event: TimeRanOut) -> Transition:
     if not isinstance(state, Armed) or event.deadline not in {Deadline.STOP, Deadline.OVERALL}:
         return state, ()
-    if event.deadline is Deadline.STOP and not state.heard:
+    if event.deadline is Deadline.STOP and state.heard is False:
         why = cause(
             CauseKind.CANDIDATE_SILENT,
             f"version {attempt_of(state.journal).to_version} started, and the message plane never "

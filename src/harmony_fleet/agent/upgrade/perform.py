@@ -28,12 +28,12 @@ from harmony_fleet.agent.upgrade.effects import (
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
-    CandidateHeard,
     CandidateReady,
     CandidateStartFailed,
     CutoverPrepared,
     Event,
     LinkSwapped,
+    PlaneAsked,
     SelfTestFailed,
     SelfTestPassed,
     Staged,
@@ -195,7 +195,7 @@ class Performer:
         try:
             await asyncio.gather(fetch, target)
         except UpgradeFault as fault:
-            post(StagingFailed(_cause(fault)))
+            post(StagingFailed(_cause(fault), self.ports.plane.connected))
         else:
             post(Staged(target.result()))
         finally:
@@ -221,7 +221,7 @@ class Performer:
         try:
             await self.ports.executor.self_test(effect.version, self.limits.self_test_s)
         except UpgradeFault as fault:
-            post(SelfTestFailed(_cause(fault) if self.ports.plane.connected else _no_plane(fault)))
+            post(SelfTestFailed(_cause(fault), self.ports.plane.connected))
         else:
             post(SelfTestPassed())
 
@@ -235,18 +235,19 @@ class Performer:
         post(CandidateReady())
         hearing = asyncio.create_task(self._listen(effect, post))
         try:
-            evidence = await executor.candidate_exit()
-            if not await executor.system_stopping():
-                post(CandidateExited(_died(effect.version, evidence)))
+            why = _died(effect.version, await executor.candidate_exit())
+            post(CandidateExited(why, await executor.system_stopping()))
         finally:
             await _end(hearing)
 
     async def _listen(self, effect: StartCandidate, post: Post) -> None:
-        while True:
+        known = None
+        while not known:
             await self.ports.clock.sleep(self.limits.hear_s)
-            if await self.ports.plane.heard(effect.version, effect.upgrade_id):
-                post(CandidateHeard())
-                return
+            heard = await self.ports.plane.heard(effect.version, effect.upgrade_id)
+            if heard is not known:
+                post(PlaneAsked(heard))
+            known = heard
 
     async def _ran_out(self, event: TimeRanOut) -> None:
         evidence = ""
@@ -258,12 +259,6 @@ class Performer:
 def _died(version: str, evidence: str) -> Cause:
     sentence = f"version {version} ended by itself while it was a candidate: read its log lines"
     return cause(CauseKind.CANDIDATE_DIED, sentence, evidence)
-
-
-def _no_plane(fault: UpgradeFault) -> Cause:
-    """A self-test needs the plane: one that failed without it says nothing about the release."""
-    sentence = "the message plane went away while the self-test ran: order the upgrade again"
-    return cause(CauseKind.PLANE_UNREACHABLE, sentence, fault.evidence)
 
 
 def _cause(fault: UpgradeFault) -> Cause:

@@ -170,17 +170,21 @@ class NatsHearing:
     def connected(self) -> bool:
         return self._plane.connected
 
-    async def heard(self, version: str, upgrade_id: str) -> bool:
+    async def heard(self, version: str, upgrade_id: str) -> bool | None:
         name = subjects.heartbeat_name(self._device_id, Role.CANDIDATE)
         try:
             entry = await keyvalue.get(
                 self._plane, subjects.HEARTBEAT_BUCKET, name, REQUEST_LIMIT_S
             )
-            if entry is None:
-                return False
+        except MessagingError as error:
+            logger.info("the plane cannot be asked for the candidate's heartbeat: %s", error)
+            return None
+        if entry is None:
+            return False
+        try:
             beat = codec.decode(Heartbeat, entry.value)
-        except (MessagingError, MalformedMessage) as error:
-            logger.info("the candidate's heartbeat cannot be read: %s", error)
+        except MalformedMessage as error:
+            logger.warning("the candidate's heartbeat cannot be read: %s", error)
             return False
         return (beat.agent_version, beat.upgrade_id) == (version, upgrade_id)
 

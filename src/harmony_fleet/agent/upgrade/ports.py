@@ -178,10 +178,10 @@ class Plane(Protocol):
     @property
     def connected(self) -> bool: ...
 
-    async def heard(self, version: str, upgrade_id: str) -> bool:
+    async def heard(self, version: str, upgrade_id: str) -> bool | None:
         """The plane holds a heartbeat of this device's `version` that names `upgrade_id`.
 
-        False also where it cannot be read now. Never raises.
+        None where it cannot be asked now. Never raises.
         """
 
 

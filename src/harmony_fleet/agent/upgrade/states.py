@@ -84,8 +84,8 @@ class Armed:
 
     running: str
     journal: Journal
-    heard: bool = False
-    """The plane holds a heartbeat of the target version with this id."""
+    heard: bool | None = None
+    """The plane got a heartbeat of the target version with this id; None: it cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
