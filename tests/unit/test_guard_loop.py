@@ -308,17 +308,17 @@ def test_the_tail_of_a_log_is_its_end_and_of_none_is_nothing(tmp_path: Path) -> 
 class Control:
     """The old version's self-test: what it finds, and what happens meanwhile."""
 
-    contact: bool | None = True
+    contact: bool = True
     meanwhile: Callable[[], object] = lambda: None
     runs: int = 0
 
-    def __call__(self) -> bool | None:
+    def __call__(self) -> bool:
         self.runs += 1
         self.meanwhile()
         return self.contact
 
 
-def wake(disk: Disk, control: Control, after_s: float) -> int:
+def wake(disk: Disk, control: Callable[[], bool], after_s: float) -> int:
     """So long after the commit."""
     disk.clock.seconds = NOW.seconds + after_s
     return expired(disk.ports, disk.files, BOUNDS, control)
@@ -386,6 +386,20 @@ def test_without_contact_it_waits_up_to_the_bound_and_then_blames_the_plane(disk
     assert run_guard(disk.ports, disk.files) == 0
     assert ending_of(disk.read()) == (Stage.ROLLED_BACK, CauseKind.PLANE_UNREACHABLE)
     assert disk.read().quarantined == IDLE.quarantined
+
+
+def test_a_control_that_cannot_run_is_no_contact_and_in_the_end_probation_has_expired(
+    disk: Disk,
+) -> None:
+    def broken() -> bool:
+        raise RuntimeError("the old version cannot run its self-test either")
+
+    disk.write(Stage.COMMITTED)
+    assert wake(disk, Control(contact=True), 660) == LEAVE_UNIT
+    assert wake(disk, broken, 86_400) == LEAVE_UNIT
+    assert wake(disk, broken, 86_401) == RESTART_UNIT
+    assert run_guard(disk.ports, disk.files) == 0
+    assert ending_of(disk.read()) == (Stage.ROLLED_BACK, CauseKind.PROBATION_EXPIRED)
 
 
 def test_contact_that_was_lost_in_between_begins_the_count_again(disk: Disk) -> None:

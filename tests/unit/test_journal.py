@@ -21,7 +21,7 @@ from harmony_fleet.agent.upgrade.events import (
     JournalRead,
     JournalUnreadable,
 )
-from harmony_fleet.agent.upgrade.journal import FILE_NAME, MAX_BYTES, FileJournal
+from harmony_fleet.agent.upgrade.journal import FILE_NAME, MAX_BYTES, MAX_SEQ, FileJournal
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Attempt, Installed, Journal, Stage
 from harmony_fleet.contracts.codec import encode
@@ -69,7 +69,7 @@ ENDED = st.builds(
 JOURNALS = st.builds(
     Journal,
     journal_id=TOKENS,
-    seq=COUNTS,
+    seq=st.integers(0, MAX_SEQ),
     highest=COUNTS,
     attempt=st.none() | ATTEMPTS,
     ended=st.lists(ENDED, max_size=4).map(tuple),
@@ -143,6 +143,7 @@ def test_a_journal_that_is_cut_off_anywhere_is_unreadable(
     "data",
     [
         b'{"journal_id":"a","seq":%s}' % (b"9" * 5000),
+        b'{"journal_id":"a","seq":%d}' % (MAX_SEQ + 1),
         b'{"journal_id":"a","attempt":{"upgrade_id":null,"generation":1,"stage":"cutover",'
         b'"from_version":"1.0.0","to_version":"1.1.0",'
         b'"since":{"boot_id":"b","seconds":1%s}}}' % (b"0" * 400),
@@ -150,7 +151,7 @@ def test_a_journal_that_is_cut_off_anywhere_is_unreadable(
         b'{"journal_id":"a"}' + b" " * MAX_BYTES,
         b'{"journal_id":"../../etc"}',
     ],
-    ids=["huge integer", "no float", "deep", "too long", "bad id"],
+    ids=["huge integer", "uncountable", "no float", "deep", "too long", "bad id"],
 )
 def test_bytes_made_to_trip_the_reader_are_only_unreadable(store: FileJournal, data: bytes) -> None:
     store.path.write_bytes(data)

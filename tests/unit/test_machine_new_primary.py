@@ -238,8 +238,20 @@ def test_probation_succeeds_when_its_time_is_reached_and_its_status_was_acknowle
 
 def test_a_status_that_is_acknowledged_late_ends_probation_late() -> None:
     waiting, effects = step(PROBATION, TimeRanOut(Deadline.PROBATION))
-    assert (waiting, effects) == (replace(PROBATION, time_reached=True), ())
-    assert isinstance(step(waiting, Reported(20))[0], Idle)
+    assert isinstance(waiting, Probation)
+    assert effects == (Report(),)
+    assert cause_kind(waiting) is CauseKind.PLANE_UNREACHABLE  # the status says what it waits for
+    after, _ = step(waiting, Reported(waiting.journal.seq))
+    assert isinstance(after, Idle)
+    assert kind_and_stage(after) == (None, Stage.SUCCEEDED)
+
+
+def test_a_status_that_was_put_before_the_commit_is_no_report_of_the_new_primary() -> None:
+    before = Reported(PROBATION.journal.seq - 1)
+    assert step(PROBATION, before) == (PROBATION, ())
+    reported, _ = step(PROBATION, Reported(PROBATION.journal.seq))
+    assert reported == replace(PROBATION, reported=True)
+    assert step(reported, before) == (reported, ())
 
 
 def test_a_success_is_remembered_as_installed_and_lifts_the_quarantine_of_its_digest() -> None:
@@ -347,7 +359,8 @@ def test_what_a_trial_or_probation_that_lost_its_journal_is_told_to_stop_is_refu
 def test_a_swap_back_that_the_disk_refuses_is_tried_again_by_a_process_that_is_ready() -> None:
     reverting = Reverting(NEW, journal_in(Stage.REVERTING), Party.NEW)
     failed = StepFailed(WHY)
-    assert step(reverting, failed) == (reverting, (SayReady(), StartClock(Deadline.RETRY)))
+    said = (SayReady(), Report(), StartClock(Deadline.RETRY))
+    assert step(reverting, failed) == (reverting, said)
     assert step(reverting, TimeRanOut(Deadline.RETRY)) == (reverting, (SwapLink(OLD),))
 
 

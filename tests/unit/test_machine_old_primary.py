@@ -367,6 +367,15 @@ def test_whatever_fails_before_the_cutover_ends_failed_with_its_own_cause(
     assert effects == (CancelWork(), CloseAttempt(keep=(OLD,)), Report())
 
 
+def test_what_was_fetched_before_a_download_failed_is_kept_for_the_next_order() -> None:
+    failed = cause(CauseKind.DOWNLOAD_FAILED, "no byte for 60 s")
+    _, effects = step(STAGING, StagingFailed(failed))
+    assert CloseAttempt(keep=(OLD, NEW)) in effects
+    full = cause(CauseKind.DISK_FULL, "no space")
+    _, effects = step(STAGING, StagingFailed(full))
+    assert CloseAttempt(keep=(OLD,)) in effects
+
+
 def test_a_failure_that_counts_quarantines_its_digest_and_another_does_not() -> None:
     counts = cause(CauseKind.SELF_TEST_TIMEOUT, "it hung")
     after, _ = step(VERIFYING, SelfTestFailed(counts))

@@ -31,7 +31,7 @@ from harmony_fleet.agent.upgrade.events import (
     TimeRanOut,
 )
 from harmony_fleet.agent.upgrade.machine import step
-from harmony_fleet.agent.upgrade.record import Stage
+from harmony_fleet.agent.upgrade.record import Stage, status_of
 from harmony_fleet.agent.upgrade.revert import attempt_of
 from harmony_fleet.agent.upgrade.states import (
     Checking,
@@ -42,7 +42,7 @@ from harmony_fleet.agent.upgrade.states import (
     Reverting,
 )
 from harmony_fleet.contracts.commands import Outcome
-from harmony_fleet.contracts.upgrade import CauseKind, Desired, cause
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desired, cause
 from harmony_fleet.testing.upgrade_samples import (
     ARTIFACT,
     GENERATION,
@@ -111,11 +111,22 @@ def test_the_causes_that_count_are_those_of_the_design() -> None:
 
 def test_an_old_version_whose_own_file_is_beyond_repair_stays_ready_and_tries_again() -> None:
     after, effects = step(CHECKING, DAMAGED)
-    assert (after, effects) == (CHECKING, (SayReady(), StartClock(Deadline.RETRY)))
-    assert step(CHECKING, TimeRanOut(Deadline.RETRY)) == (
-        CHECKING,
-        (CheckTarget(OLD, OLD_SHA256),),
-    )
+    assert isinstance(after, Checking)
+    assert effects == (SayReady(), Report(), StartClock(Deadline.RETRY))
+    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (CheckTarget(OLD, OLD_SHA256),))
+    assert step(after, DAMAGED)[0] == after  # said once
+    reverting, _ = step(after, TargetSound())
+    assert attempt_in(reverting).cause == WHY
+
+
+def test_an_old_version_that_waits_for_its_file_says_so_and_why_it_goes_back() -> None:
+    after, _ = step(CHECKING, DAMAGED)
+    status = status_of(after.journal, "pi-1")
+    assert status.phase is AgentUpgradePhase.REVERTING
+    assert status.cause is not None
+    assert status.cause.kind is WHY.kind
+    assert "it is cut short" in status.cause.sentence
+    assert WHY.sentence in status.cause.sentence
 
 
 def test_an_old_version_beyond_repair_that_was_told_to_stop_exits_with_the_journal_as_it_is() -> (
@@ -128,7 +139,8 @@ def test_an_old_version_beyond_repair_that_was_told_to_stop_exits_with_the_journ
 
 def test_a_swap_back_that_the_disk_refuses_is_tried_again_by_a_process_that_is_ready() -> None:
     after, effects = step(REVERTING, StepFailed(DISK))
-    assert (after, effects) == (REVERTING, (SayReady(), StartClock(Deadline.RETRY)))
+    assert (after, effects) == (REVERTING, (SayReady(), Report(), StartClock(Deadline.RETRY)))
+    assert status_of(after.journal, "pi-1").phase is AgentUpgradePhase.REVERTING
     assert step(REVERTING, TimeRanOut(Deadline.RETRY)) == (REVERTING, (SwapLink(OLD),))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmony_fleet.agent.upgrade.boot_time import BootTime
-from harmony_fleet.agent.upgrade.journal import MAX_BYTES
+from harmony_fleet.agent.upgrade.journal import MAX_BYTES, MAX_SEQ
 from harmony_fleet.agent.upgrade.record import (
     QUARANTINED_KEPT,
     Attempt,
@@ -90,7 +90,7 @@ ATTEMPTS = st.builds(
 JOURNALS = st.builds(
     Journal,
     journal_id=st.just("journal-1"),
-    seq=COUNTS,
+    seq=st.integers(0, MAX_SEQ),
     highest=COUNTS,
     attempt=st.none() | ATTEMPTS,
     ended=st.lists(ENDED, max_size=ENDED_KEPT).map(tuple),

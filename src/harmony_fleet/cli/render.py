@@ -20,6 +20,7 @@ STYLES: Final = {
     Phase.VERIFYING: "cyan",
     Phase.CUTOVER_READY: "blue",
     Phase.COMMITTED: "yellow",
+    Phase.REVERTING: "yellow",
     Phase.SUCCEEDED: "green",
     Phase.FAILED: "bold red",
     Phase.ROLLED_BACK: "bold red",

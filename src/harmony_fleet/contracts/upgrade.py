@@ -49,6 +49,8 @@ class AgentUpgradePhase(Tolerant):
     """Both versions run; the old one waits for the stop."""
     COMMITTED = "Committed"
     """The new version is primary, in probation."""
+    REVERTING = "Reverting"
+    """On the way back, and said only where that has to wait: for a disk, or a file's repair."""
     SUCCEEDED = "Succeeded"
     """Out of probation."""
     FAILED = "Failed"

@@ -136,6 +136,8 @@ def _next_step(case: Case, order: Order) -> str | None:
             return "the device's answer to the stop"
         case AgentUpgradePhase.COMMITTED:
             return f"the end of the probation of {order.version}"
+        case AgentUpgradePhase.REVERTING:
+            return "the device to finish going back"
         case AgentUpgradePhase.UNKNOWN:
             return "a report that this operator understands"
         case (
@@ -155,7 +157,11 @@ def blocking(case: Case) -> Order | None:
     order = case.record.order
     if order is None or order.phase is not AgentUpgradePhase.PENDING:
         return None
-    begun = (AgentUpgradePhase.CUTOVER_READY, AgentUpgradePhase.COMMITTED)
+    begun = (
+        AgentUpgradePhase.CUTOVER_READY,
+        AgentUpgradePhase.COMMITTED,
+        AgentUpgradePhase.REVERTING,
+    )
     return next((past for past in reversed(case.record.past) if past.phase in begun), None)
 
 

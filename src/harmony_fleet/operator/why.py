@@ -91,6 +91,8 @@ def _phase(sight: Sight, order: Order) -> str:
             return _cutover(sight.case, order)
         case AgentUpgradePhase.COMMITTED:
             return f"The change to {to} is committed; {to} is on probation as the permanent agent"
+        case AgentUpgradePhase.REVERTING:
+            return f"The device is on its way back from {to}"
         case AgentUpgradePhase.SUCCEEDED:
             return f"Its last upgrade, {_path(order)}, succeeded"
         case AgentUpgradePhase.FAILED:

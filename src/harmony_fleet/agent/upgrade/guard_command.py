@@ -69,9 +69,9 @@ def expired(
     ports: GuardPorts,
     files: Files,
     bounds: deadman.Bounds,
-    control: Callable[[], bool | None],
+    control: Callable[[], bool],
 ) -> int:
-    """`control` runs the self-test of this, the previous, version: contact, or None."""
+    """`control` runs the self-test of this, the previous, version: whether it had contact."""
     now = ports.clock.boot_time()
     found = ports.journal.read()
     if not isinstance(found, JournalRead) or not deadman.due(found.journal, now, bounds):
@@ -82,7 +82,7 @@ def expired(
     left = files.mark()
     if left is not None and left.upgrade_id == attempt.upgrade_id:
         return RESTART_UNIT
-    contact = control()
+    contact = _contact(control)
     again = ports.journal.read()
     if again != found:
         return LEAVE_UNIT
@@ -93,6 +93,15 @@ def expired(
         return LEAVE_UNIT
     logger.warning("probation failed: %s", mark.cause.sentence)
     return RESTART_UNIT if _write(files.state / MARK, mark) else LEAVE_UNIT
+
+
+def _contact(control: Callable[[], bool]) -> bool | None:
+    """None where the control did not run to its end: that says nothing about the new version."""
+    try:
+        return control()
+    except Exception:  # the runner
+        logger.exception("the control did not run to its end")
+        return None
 
 
 def _nowhere_to_go(ports: GuardPorts, attempt: Attempt) -> bool:

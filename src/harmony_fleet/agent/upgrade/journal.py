@@ -25,11 +25,14 @@ from harmony_fleet.agent.upgrade.ports import JournalUnwritable
 from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.contracts.codec import decode, encode
 from harmony_fleet.contracts.errors import MalformedMessage
+from harmony_fleet.contracts.identity import MAX_COUNT
 
 FILE_NAME = "journal.json"
 RESERVE_NAME = "reserve"
 MAX_BYTES = 64 * 1024
 """The largest that `record` makes is about 20 KiB; a newer version may add to it."""
+MAX_SEQ = MAX_COUNT // 2
+"""No device makes so many statements: the file is damaged, and counting on would not go far."""
 UNREADABLE_KEPT = 8
 
 _ASIDE = re.compile(re.escape(FILE_NAME) + r"\.unreadable-([1-9][0-9]{0,8})", re.ASCII)
@@ -55,7 +58,7 @@ class FileJournal:
     def read(self) -> Found:
         try:
             with self.path.open("rb") as file:
-                return JournalRead(decode(Journal, file.read(MAX_BYTES + 1), MAX_BYTES))
+                return JournalRead(_decoded(file.read(MAX_BYTES + 1)))
         except FileNotFoundError:
             # Moved aside, and the power went before a fresh one was written: not a new device.
             lost = JournalUnreadable if self._kept() else JournalAbsent
@@ -96,6 +99,13 @@ class FileJournal:
         """The numbers of those moved aside, oldest first."""
         found = (_ASIDE.fullmatch(entry.name) for entry in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
+
+
+def _decoded(data: bytes) -> Journal:
+    journal = decode(Journal, data, MAX_BYTES)
+    if journal.seq > MAX_SEQ:
+        raise MalformedMessage(f"seq {journal.seq}: {MAX_SEQ} is the most that a device can reach")
+    return journal
 
 
 def _encoded(journal: Journal) -> bytes:

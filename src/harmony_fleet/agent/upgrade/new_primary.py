@@ -110,9 +110,10 @@ def _enter_probation(running: str, journal: Journal, first: tuple[Effect, ...]) 
 def _probation(state: Probation, event: Event) -> Transition:
     match event:
         case TimeRanOut(Deadline.PROBATION):
-            return _proven_if_both(replace(state, time_reached=True))
-        case Reported():
-            return _proven_if_both(replace(state, reported=True))
+            return _time_reached(replace(state, time_reached=True))
+        case Reported(seq):
+            as_primary = seq >= state.journal.seq  # one put on trial, or before, is not meant
+            return _proven_if_both(replace(state, reported=state.reported or as_primary))
         case StopReceived():
             return state, (answer_stop(state.journal, event),)
         case OrderRead() | OrderUnusable():
@@ -125,6 +126,18 @@ def _probation(state: Probation, event: Event) -> Transition:
             raise IllegalEvent(state, event)
         case _:
             assert_never(event)
+
+
+def _time_reached(state: Probation) -> Transition:
+    """Without a report that was acknowledged the time is extended, and the status says so."""
+    if state.reported:
+        return _proven_if_both(state)
+    why = cause(
+        CauseKind.PLANE_UNREACHABLE,
+        "probation's time is over, and no status was acknowledged yet: it goes on until one is, "
+        "or until the version before finds that the message plane is not to blame",
+    )
+    return replace(state, journal=note(state.journal, cause=why)), (Report(),)
 
 
 def _proven_if_both(state: Probation) -> Transition:

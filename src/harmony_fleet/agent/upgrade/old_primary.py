@@ -275,9 +275,11 @@ _SELF_TESTS = frozenset(
 
 
 def _failed(state: Staging | Verifying | Preparing, why: Cause) -> Transition:
-    """Nothing had been changed: there is nothing to put back."""
+    """Nothing had been changed: there is nothing to put back, and a download goes on later."""
+    resumed = why.kind is CauseKind.DOWNLOAD_FAILED
+    keep = (state.running, *([attempt_of(state.journal).to_version] if resumed else []))
     journal = end(state.journal, JournalStage.FAILED, why)
-    effects = (CancelWork(), CloseAttempt(keep=(state.running,)), Report())
+    effects = (CancelWork(), CloseAttempt(keep), Report())
     return Idle(state.running, journal), effects
 
 

@@ -57,7 +57,7 @@ _PHASES_OF_OPEN = {
     Stage.STAGING: AgentUpgradePhase.STAGING,
     Stage.VERIFYING: AgentUpgradePhase.VERIFYING,
     Stage.CUTOVER: AgentUpgradePhase.CUTOVER_READY,
-    Stage.REVERTING: AgentUpgradePhase.CUTOVER_READY,
+    Stage.REVERTING: AgentUpgradePhase.REVERTING,
     Stage.COMMITTED: AgentUpgradePhase.COMMITTED,
 }
 _PHASES_OF_ENDED = {

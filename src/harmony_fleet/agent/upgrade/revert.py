@@ -2,12 +2,14 @@
 
 Rules
 1. The target's digest is checked before anything is journaled: with a damaged target there is
-   nothing to go back to, and the new version must stay.
+   nothing to go back to, and the new version must stay. Only an old primary, which is armed no
+   more and will try again, journals that it waits.
 2. Reverting is journaled with its cause before the link is touched, RolledBack after the link is
    durable: a start in between finishes what was begun.
 3. A step that the disk refuses is tried again by a primary, and left to the primary by the guard.
 """
 
+from dataclasses import replace
 from typing import assert_never
 
 from harmony_fleet.agent.upgrade.effects import (
@@ -65,7 +67,7 @@ Transition = tuple[OpenState, tuple[Effect, ...]]
 def begin(
     running: str, journal: Journal, why: Cause, party: Party, stopping: bool = False
 ) -> Transition:
-    """Leave whatever was under way and go back. Nothing is journaled until the target is sound."""
+    """Leave whatever was under way and go back, once the target is known to be sound."""
     state = Checking(running, journal, why, party, stopping)
     leave = () if party is Party.GUARD else (CancelWork(), StopClocks())
     return state, (*leave, _check(journal))
@@ -135,11 +137,23 @@ def _nowhere_to_go(state: Checking, reason: str) -> Transition:
         case Party.GUARD:
             return GuardDone(state.journal), ()
         case Party.OLD:
-            return state, (SayReady(), StartClock(Deadline.RETRY))
+            return _wait(state, reason)
         case Party.NEW:
             return _stay(state, reason)
         case _:
             assert_never(state.party)
+
+
+def _wait(state: Checking, reason: str) -> Transition:
+    """An old primary checks again, as its file may be repaired. It goes back whatever happens, so
+    Reverting is journaled before the target is sound: the status says what is waited for."""
+    wanted = state.cause
+    sentence = f"cannot go back yet: {reason}. It goes back because {wanted.sentence}"
+    why = cause(wanted.kind, sentence, wanted.evidence)
+    journal = state.journal
+    if attempt_of(journal).cause != why:
+        journal = advance(journal, Stage.REVERTING, cause=why)
+    return replace(state, journal=journal), (SayReady(), Report(), StartClock(Deadline.RETRY))
 
 
 def _stay(state: Checking, reason: str) -> Transition:
@@ -183,7 +197,7 @@ def _done(state: Reverting, event: StepDone) -> Transition:
         case StepFailed() if state.party is Party.GUARD:
             return GuardDone(state.journal), ()
         case StepFailed():
-            return state, (SayReady(), StartClock(Deadline.RETRY))
+            return state, (SayReady(), Report(), StartClock(Deadline.RETRY))
         case _:
             raise IllegalEvent(state, event)
 
