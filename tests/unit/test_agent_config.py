@@ -10,12 +10,14 @@ device_id = "shop-1"
 servers = ["nats://127.0.0.1:4222"]
 credentials = "/etc/fleet-agent/device.creds"
 """
+"""`paths.supervisor` comes by a flag, so that a test may add a section to this text."""
+SUPERVISOR = "paths.supervisor=/run/fleet-agent/supervisor.sock"
 
 
 def loaded(folder: Path, text: str = GOOD, *flags: str, **environment: str) -> Config:
     file = folder / "config.toml"
     file.write_text(text)
-    return load(file, environment, flags)
+    return load(file, environment, (SUPERVISOR, *flags))
 
 
 def test_a_short_file_is_enough_and_the_rest_has_the_defaults_of_the_design(tmp_path: Path) -> None:
@@ -62,6 +64,9 @@ def test_the_path_of_the_file_may_come_from_the_environment() -> None:
         (GOOD + "[extra]\nx = 1\n", "extra"),
         ("upgrade = 3\n" + GOOD, "upgrade"),
         (GOOD.replace("servers = [", "servers = [1, "), "plane.servers"),
+        (GOOD.replace("nats://127.0.0.1", "http://127.0.0.1"), "plane.servers"),
+        (GOOD.replace(":4222", ":99999"), "plane.servers"),
+        (GOOD.replace("nats://127", "nats://me:secret@127"), "plane.servers"),
         (GOOD.replace("shop-1", "shop 1"), "device_id"),
         (GOOD.replace('device_id = "shop-1"', ""), "device_id"),
         (GOOD.replace('credentials = "/etc', '#"/etc'), "plane.credentials"),
@@ -74,6 +79,13 @@ def test_what_cannot_be_meant_is_an_error_that_names_the_key(
 ) -> None:
     with pytest.raises(ConfigError, match=named):
         loaded(tmp_path, text)
+
+
+def test_a_configuration_without_a_service_manager_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(GOOD)
+    with pytest.raises(ConfigError, match=r"paths\.supervisor is missing"):
+        load(file, {})
 
 
 @pytest.mark.parametrize(

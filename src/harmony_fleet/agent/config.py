@@ -7,13 +7,13 @@ spells `upgrade.probation_s` as `FLEET_AGENT_UPGRADE__PROBATION_S`, a flag as
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from harmony_fleet.contracts.errors import FleetError, InvalidValue
-from harmony_fleet.contracts.identity import check_device_id
+from harmony_fleet.contracts.identity import check_device_id, check_server
 
 DEFAULT_PATH = Path("/etc/fleet-agent/config.toml")
 ENVIRONMENT = "FLEET_AGENT_"
@@ -39,6 +39,8 @@ class PlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class PathsConfig:
+    supervisor: Path
+    """The socket of the local supervisor, which stands in for systemd."""
     versions: Path = Path("/usr/bin")
     """The folder of the versions' files, `fleet-agent-v<version>`."""
     link: Path = Path("/usr/local/bin/fleet-agent")
@@ -49,8 +51,6 @@ class PathsConfig:
     """The folder of the journal."""
     boot_id: Path = Path("/proc/sys/kernel/random/boot_id")
     """A file with an id that is new with each start of the machine."""
-    supervisor: Path | None = None
-    """The local supervisor's socket, where one stands in for systemd."""
     log: Path | None = None
     """The permanent unit's log file, where there is one: its end is evidence."""
 
@@ -60,7 +60,9 @@ class HeartbeatConfig:
     interval_s: float = 30.0
     """Between two heartbeats, as a rule."""
     quick_interval_s: float = 1.0
-    """For a candidate, an armed primary, a trial, and probation's first minute."""
+    """For a candidate, an armed primary, a trial, and the beginning of probation."""
+    quick_probation_s: float = 60.0
+    """So long is a version in probation heard at the quick pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Config:
     device_id: str
     """1 to 63 of `a-z 0-9 _ -`, not `-` or `_` at an end; as in its credentials."""
     plane: PlaneConfig
-    paths: PathsConfig = field(default_factory=PathsConfig)
+    paths: PathsConfig
     heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
     upgrade: UpgradeConfig = field(default_factory=UpgradeConfig)
     log_level: str = "INFO"
@@ -194,10 +196,9 @@ def _value(kind: Any, value: object, where: str) -> Any:
 
 
 def _checked(config: Config) -> Config:
-    try:
-        check_device_id(config.device_id)
-    except InvalidValue as error:
-        raise ConfigError(f"device_id: {error}") from error
+    _check("device_id", check_device_id, config.device_id)
+    for server in config.plane.servers:
+        _check("plane.servers", check_server, server)
     for section in (config.heartbeat, config.upgrade, config.plane):
         for one in fields(section):
             value = getattr(section, one.name)
@@ -206,3 +207,10 @@ def _checked(config: Config) -> Config:
     if config.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ConfigError(f"log_level {config.log_level!r} is none of DEBUG INFO WARNING ERROR")
     return config
+
+
+def _check(key: str, check: Callable[[str], str], text: str) -> None:
+    try:
+        check(text)
+    except InvalidValue as error:
+        raise ConfigError(f"{key}: {error}") from error

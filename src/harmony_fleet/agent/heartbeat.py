@@ -30,21 +30,23 @@ class Heartbeats:
 
     def __init__(self, plane: Plane, first: Heartbeat, pace: Pace, now: Callable[[], str]) -> None:
         self._plane, self._beat, self._pace, self._now = plane, first, pace, now
-        self._quick = False
+        self._quick = self._staging = False
         self._hurry = asyncio.Event()
         self._first = asyncio.Event()
         plane.on_connect(self._hurry.set)
 
-    def name_upgrade(self, upgrade_id: str | None, quick: bool) -> None:
-        """The upgrade under way, and whether the quick pace holds."""
-        if (self._beat.upgrade_id, self._quick) == (upgrade_id, quick):
+    def name_upgrade(self, upgrade_id: str | None, quick: bool, staging: bool = False) -> None:
+        """The upgrade under way, whether the quick pace holds, and whether progress is said."""
+        if (self._beat.upgrade_id, self._quick, self._staging) == (upgrade_id, quick, staging):
             return
-        self._quick = quick
+        self._quick, self._staging = quick, staging
         self._beat = replace(self._beat, upgrade_id=upgrade_id, progress=None)
         self._hurry.set()
 
     def name_progress(self, done_bytes: int, total_bytes: int) -> None:
-        self._beat = replace(self._beat, progress=Progress(done_bytes, total_bytes))
+        """Nothing while no upgrade is staging: a download that was cancelled may still speak."""
+        if self._staging:
+            self._beat = replace(self._beat, progress=Progress(done_bytes, total_bytes))
 
     async def wait_first(self, limit_s: float) -> None:
         """Until the first heartbeat was sent, or the time is over."""

@@ -23,6 +23,7 @@ its `+`, and a hyphen at the end."""
 
 UPGRADE_ID: Final = re.compile(r"[0-9a-f]{32}")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+SERVER: Final = re.compile(r"(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(\d{1,5}))?")
 TOKEN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 MAX_VERSION_LENGTH: Final = 63
@@ -75,6 +76,17 @@ def check_url(text: str) -> str:
         raise InvalidValue(f"URL {shown} is not http:// or https:// with a host")
     if parts.username is not None or parts.password is not None:
         raise InvalidValue(f"URL of host {host!r} holds credentials; leave them out")
+    return text
+
+
+def check_server(text: str) -> str:
+    """Raises InvalidValue unless `text` is the address of a NATS server, without credentials."""
+    shown = repr(text.rpartition("@")[2][:80])  # never a password
+    found = SERVER.fullmatch(text)
+    if found is None:
+        raise InvalidValue(f"{shown} is not nats://host:port or tls://host:port")
+    if found[3] is not None and not 0 < int(found[3]) < 2**16:
+        raise InvalidValue(f"{shown}: {found[3]} is no port")
     return text
 
 

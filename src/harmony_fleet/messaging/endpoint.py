@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from harmony_fleet.contracts.errors import InvalidValue
+from harmony_fleet.contracts.identity import check_server
 from harmony_fleet.messaging.credentials import Credentials
 
-_SERVER: Final = re.compile(r"(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:\d{1,5})?")
 _INBOX_PREFIX: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
@@ -27,8 +27,7 @@ class Endpoint:
         if not self.servers:
             raise InvalidValue("the message plane needs at least one server")
         for server in self.servers:
-            if _SERVER.fullmatch(server) is None:
-                raise InvalidValue(f"{server[:80]!r} is not nats://host:port or tls://host:port")
+            check_server(server)
         if _INBOX_PREFIX.fullmatch(self.inbox_prefix) is None:
             raise InvalidValue(f"{self.inbox_prefix[:80]!r} is not the beginning of a subject")
 

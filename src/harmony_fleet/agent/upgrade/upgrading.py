@@ -7,7 +7,7 @@ import harmony_fleet
 from harmony_fleet.agent.bootstrap import pinned_descriptor
 from harmony_fleet.agent.clock import rfc3339
 from harmony_fleet.agent.command_server import CommandServer
-from harmony_fleet.agent.config import Config, ConfigError
+from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.ids import new_id
 from harmony_fleet.agent.process import Process, end, logged
 from harmony_fleet.agent.upgrade.drive import Driver
@@ -27,19 +27,18 @@ from harmony_fleet.agent.upgrade.plane import (
     NatsReports,
     NatsStopAnswers,
 )
-from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
+from harmony_fleet.agent.upgrade.ports import FLEET_AGENT, UpgradeFault
 from harmony_fleet.agent.upgrade.states import (
     Armed,
     OpenState,
     Probation,
+    Staging,
     Starting,
     Trial,
 )
 
 logger = logging.getLogger(__name__)
 
-QUICK_PROBATION_S = 60.0
-"""The first minute of probation is watched closely; after it the slow pace is enough."""
 RESTART_DRIVER_S = 10.0
 
 
@@ -53,6 +52,8 @@ class Upgrading:
         self._journal = FileJournal(config.paths.state, new_id)
         self._orders = NatsOrders(plane, device_id, reread_s, self._inbox.post)
         self._reports = NatsReports(plane, device_id, self._inbox.post, rfc3339)
+        self._calming: asyncio.TimerHandle | None = None
+        self._calm = False
         self._driver = self._new_driver()
 
     async def run(self) -> int:
@@ -78,7 +79,7 @@ class Upgrading:
         """A fault of ours in the upgrade must not take the heartbeat down with it."""
         while True:
             try:
-                return await self._driver.run(await asyncio.to_thread(self._first_event))
+                return await self._driver.run(await self._first_event())
             except Exception:  # the runner: whatever it is, the device keeps an agent
                 logger.exception("the upgrade stopped; it starts anew in %s s", RESTART_DRIVER_S)
                 self._driver.perform.close()
@@ -86,7 +87,18 @@ class Upgrading:
                 await asyncio.sleep(RESTART_DRIVER_S)
                 self._driver = self._new_driver()
 
-    def _first_event(self) -> PrimaryStarted:
+    async def _first_event(self) -> PrimaryStarted:
+        """Once the journal is durable. Where the disk refuses that, the device is alive all the
+        same, and a restart would heal nothing."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._found)
+            except UpgradeFault as fault:
+                logger.error("%s; trying again in %s s", fault, self._config.upgrade.retry_s)
+                self._process.notify.ready()
+                await asyncio.sleep(self._config.upgrade.retry_s)
+
+    def _found(self) -> PrimaryStarted:
         found = self._journal.read()
         self._executor.make_durable()
         return PrimaryStarted(
@@ -119,18 +131,25 @@ class Upgrading:
         )
 
     def _watch(self, state: OpenState) -> None:
-        attempt = state.journal.open_attempt
-        quick = isinstance(state, Armed | Trial | Probation)
-        self._process.heartbeats.name_upgrade(attempt.upgrade_id if attempt else None, quick)
-        if isinstance(state, Probation):
-            loop = asyncio.get_running_loop()
-            loop.call_later(QUICK_PROBATION_S, self._slow_down)
+        if isinstance(state, Probation) and self._calming is None:
+            limit_s = self._config.heartbeat.quick_probation_s
+            self._calming = asyncio.get_running_loop().call_later(limit_s, self._calm_down)
+        self._name(state)
 
-    def _slow_down(self) -> None:
-        state = self._driver.state
-        if isinstance(state, Probation):
-            attempt = state.journal.open_attempt
-            self._process.heartbeats.name_upgrade(attempt.upgrade_id if attempt else None, False)
+    def _calm_down(self) -> None:
+        """A version that has been in probation for a while is heard at the slow pace."""
+        self._calm = True
+        if not isinstance(self._driver.state, Starting):
+            self._name(self._driver.state)
+
+    def _name(self, state: OpenState) -> None:
+        attempt = state.journal.open_attempt
+        quick = isinstance(state, Armed | Trial) or (
+            isinstance(state, Probation) and not self._calm
+        )
+        self._process.heartbeats.name_upgrade(
+            attempt.upgrade_id if attempt else None, quick, staging=isinstance(state, Staging)
+        )
 
     async def _stop_asked(self, upgrade_id: str, reply_to: str) -> None:
         if isinstance(self._driver.state, Starting):
@@ -141,8 +160,6 @@ class Upgrading:
 
 def _executor(config: Config) -> LocalExecutor:
     paths = config.paths
-    if paths.supervisor is None:
-        raise ConfigError("paths.supervisor is missing: name the local supervisor's socket")
     places = Paths(paths.versions, paths.link, paths.previous, paths.state)
     layout = Layout(
         FLEET_AGENT,
