@@ -124,12 +124,16 @@ def test_a_journal_of_the_first_version_is_read_with_the_defaults_of_what_came_l
     assert decode(Journal, b'{"journal_id": "journal-1"}') == fresh("journal-1")
 
 
+ENDED_ONCE = {"upgrade_id": ID, "generation": 1, "phase": "Failed"}
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         {"journal_id": ""},
         {"journal_id": "journal-1", "seq": -1},
         {"journal_id": "journal-1", "highest": -1},
+        {"journal_id": "journal-1", "ended": [ENDED_ONCE] * (ENDED_KEPT + 1)},
         {"journal_id": "journal-1", "installed": {"version": "../x", "sha256": "0" * 64}},
         {"journal_id": "journal-1", "installed": {"version": OLD, "sha256": "0"}},
     ],

@@ -18,8 +18,6 @@ from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 
 T = TypeVar("T")
 
-MAX_DEPTH = 16
-
 
 def encode(message: Any) -> bytes:
     """UTF-8 JSON, fields in their declared order, nothing left out."""
@@ -35,7 +33,7 @@ def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> 
     if len(data) > limit_bytes:
         raise MalformedMessage(f"{kind.__name__} of {len(data)} bytes: {limit_bytes} is the most")
     try:
-        read: T = _read(kind, json.loads(data.decode()), 0)
+        read: T = _read(kind, json.loads(data.decode()))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MalformedMessage(f"not a {kind.__name__}: {error}") from error
     return read
@@ -49,28 +47,26 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _read(kind: Any, value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise InvalidValue("nested too deeply")
+def _read(kind: Any, value: Any) -> Any:
     if get_origin(kind) is UnionType:
-        return None if value is None else _read(_without_none(kind), value, depth)
+        return None if value is None else _read(_without_none(kind), value)
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise InvalidValue(f"expected a list, found {type(value).__name__}")
-        return tuple(_read(get_args(kind)[0], item, depth + 1) for item in value)
+        return tuple(_read(get_args(kind)[0], item) for item in value)
     if is_dataclass(kind):
-        return _read_fields(kind, value, depth)
+        return _read_fields(kind, value)
     return _read_scalar(kind, value)
 
 
-def _read_fields(kind: Any, value: Any, depth: int) -> Any:
+def _read_fields(kind: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         raise InvalidValue(f"expected an object, found {type(value).__name__}")
     found = {}
     for name, field_kind, required in _fields(kind):
         if name in value:
             try:
-                found[name] = _read(field_kind, value[name], depth + 1)
+                found[name] = _read(field_kind, value[name])
             except (ValueError, TypeError) as error:
                 raise InvalidValue(f"{name}: {error}") from error
         elif required:

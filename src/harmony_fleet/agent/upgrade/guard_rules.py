@@ -39,7 +39,9 @@ def started(event: GuardStarted, journal: Journal) -> Transition:
             return revert.resume(event.running, journal, Party.GUARD)
         case Stage.COMMITTED:
             return _committed(event, journal, attempt)
-        case Stage.SUCCEEDED | Stage.FAILED | Stage.ROLLED_BACK | Stage.UNRESOLVED:
+        case (  # pragma: no cover - `open_attempt` gives none of these
+            Stage.SUCCEEDED | Stage.FAILED | Stage.ROLLED_BACK | Stage.UNRESOLVED
+        ):
             raise ValueError("an ended attempt is not open")
         case _:
             assert_never(attempt.stage)

@@ -155,7 +155,9 @@ def _old_started(running: str, journal: Journal, stage: Stage) -> Transition:
             return state, (SayReady(), *effects)
         case Stage.COMMITTED:
             return swap_again(running, journal, Party.OLD)
-        case Stage.SUCCEEDED | Stage.FAILED | Stage.ROLLED_BACK | Stage.UNRESOLVED:
+        case (  # pragma: no cover - `open_attempt` gives none of these
+            Stage.SUCCEEDED | Stage.FAILED | Stage.ROLLED_BACK | Stage.UNRESOLVED
+        ):
             raise ValueError("an ended attempt is not open")
         case _:
             assert_never(stage)
