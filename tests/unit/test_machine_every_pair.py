@@ -12,11 +12,11 @@ from harmony_fleet.agent.upgrade.effects import (
     Exit,
     PrepareCutover,
     Report,
-    SelfTest,
     Stage,
     StartCandidate,
     StartClock,
     SwapLink,
+    Verify,
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
@@ -32,8 +32,6 @@ from harmony_fleet.agent.upgrade.events import (
     PlaneAsked,
     PrimaryStarted,
     Reported,
-    SelfTestFailed,
-    SelfTestPassed,
     ServiceStopping,
     Staged,
     StagingFailed,
@@ -42,6 +40,8 @@ from harmony_fleet.agent.upgrade.events import (
     TargetDamaged,
     TargetSound,
     TimeRanOut,
+    Verified,
+    VerifyingFailed,
 )
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
 from harmony_fleet.agent.upgrade.machine import step
@@ -77,7 +77,7 @@ LEGAL: dict[type[State], set[type[Event]]] = {
     Starting: {PrimaryStarted, GuardStarted},
     Idle: ALWAYS,
     Staging: ALWAYS | {Staged, StagingFailed},
-    Verifying: ALWAYS | {SelfTestPassed, SelfTestFailed},
+    Verifying: ALWAYS | {Verified, VerifyingFailed},
     Preparing: ALWAYS | {CutoverPrepared, StepFailed},
     CuttingOver: ALWAYS | {LinkSwapped, StepFailed, CandidateReady, CandidateStartFailed},
     Armed: ALWAYS | {PlaneAsked, CandidateExited},
@@ -377,7 +377,7 @@ def test_a_step_whose_outcome_comes_first_is_alone_and_last() -> None:
 def test_work_begins_only_where_its_events_are_legal() -> None:
     work: dict[type[object], type[State]] = {
         Stage: Staging,
-        SelfTest: Verifying,
+        Verify: Verifying,
         StartCandidate: CuttingOver,
     }
     for move in MOVES:
@@ -388,7 +388,7 @@ def test_work_begins_only_where_its_events_are_legal() -> None:
 
 def test_work_that_may_still_run_is_cancelled_when_its_state_is_left() -> None:
     working = (Staging, Verifying, CuttingOver, Armed)
-    its_own_end = (Staged, SelfTestPassed, CandidateReady, StopReceived)
+    its_own_end = (Staged, Verified, CandidateReady, StopReceived)
     for move in MOVES:
         leaves = isinstance(move.before, working) and not isinstance(move.after, working)
         if leaves and not isinstance(move.event, its_own_end):

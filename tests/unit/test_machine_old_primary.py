@@ -15,13 +15,13 @@ from harmony_fleet.agent.upgrade.effects import (
     ReadOrder,
     Report,
     SayReady,
-    SelfTest,
     Stage,
     StartCandidate,
     StartClock,
     StopCandidate,
     StopClocks,
     SwapLink,
+    Verify,
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
@@ -39,14 +39,14 @@ from harmony_fleet.agent.upgrade.events import (
     PlaneAsked,
     PrimaryStarted,
     Reported,
-    SelfTestFailed,
-    SelfTestPassed,
     ServiceStopping,
     Staged,
     StagingFailed,
     StepFailed,
     StopReceived,
     TimeRanOut,
+    Verified,
+    VerifyingFailed,
 )
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.old_primary import TRIES
@@ -345,12 +345,12 @@ def test_a_staged_version_is_verified_and_the_targets_digest_is_journaled() -> N
     assert isinstance(after, Verifying)
     assert attempt_in(after).stage is JournalStage.VERIFYING
     assert attempt_in(after).target_sha256 == "c" * 64
-    assert effects == (Report(), SelfTest(NEW))
+    assert effects == (Report(), Verify(NEW, OLD))
 
 
 FAILURES = [
     (STAGING, StagingFailed(WHY)),
-    (VERIFYING, SelfTestFailed(WHY)),
+    (VERIFYING, VerifyingFailed(WHY)),
     (PREPARING, StepFailed(WHY)),
 ]
 
@@ -378,7 +378,7 @@ def test_what_was_fetched_before_a_download_failed_is_kept_for_the_next_order() 
 
 def test_a_failure_that_counts_quarantines_its_digest_and_another_does_not() -> None:
     counts = cause(CauseKind.SELF_TEST_TIMEOUT, "it hung")
-    after, _ = step(VERIFYING, SelfTestFailed(counts))
+    after, _ = step(VERIFYING, VerifyingFailed(counts))
     assert after.journal.quarantined == (*IDLE.quarantined, ARTIFACT.sha256)
     mismatch = cause(CauseKind.DIGEST_MISMATCH, "other bytes")
     after, _ = step(STAGING, StagingFailed(mismatch))
@@ -397,19 +397,16 @@ def test_a_self_test_that_failed_without_the_plane_is_put_down_to_the_plane(
     kind: CauseKind,
 ) -> None:
     why = cause(kind, "no contact", "its output")
-    for state, event in (
-        (STAGING, StagingFailed(why, contact=False)),
-        (VERIFYING, SelfTestFailed(why, contact=False)),
-    ):
-        after, _ = step(state, event)
-        assert kind_and_stage(after) == (CauseKind.PLANE_UNREACHABLE, JournalStage.FAILED)
-        assert attempt_in(after).cause.evidence == "its output"  # type: ignore[union-attr]
-        assert after.journal.quarantined == IDLE.quarantined
+    after, _ = step(VERIFYING, VerifyingFailed(why, contact=False))
+    assert kind_and_stage(after) == (CauseKind.PLANE_UNREACHABLE, JournalStage.FAILED)
+    assert attempt_in(after).cause.evidence == "its output"  # type: ignore[union-attr]
+    assert after.journal.quarantined == IDLE.quarantined
 
 
-def test_a_download_that_failed_without_the_plane_keeps_its_own_cause() -> None:
-    after, _ = step(STAGING, StagingFailed(WHY, contact=False))
-    assert attempt_in(after).cause == WHY
+def test_what_needs_no_plane_keeps_its_own_cause_without_one() -> None:
+    fault = cause(CauseKind.DEVICE_FAULT, "the supervisor does not answer")
+    after, _ = step(VERIFYING, VerifyingFailed(fault, contact=False))
+    assert attempt_in(after).cause == fault
 
 
 @pytest.mark.parametrize("state", BEFORE_THE_CUTOVER)
@@ -451,7 +448,7 @@ def test_sigterm_before_the_cutover_exits_0_with_the_journal_as_it_is(
 
 
 def test_a_verified_version_is_cut_over_step_by_step_and_reported_only_when_armed() -> None:
-    preparing, effects = step(VERIFYING, SelfTestPassed())
+    preparing, effects = step(VERIFYING, Verified())
     assert isinstance(preparing, Preparing)
     assert effects == (PrepareCutover(OLD),)
     cutting_over, effects = step(preparing, CutoverPrepared())
@@ -465,7 +462,7 @@ def test_a_verified_version_is_cut_over_step_by_step_and_reported_only_when_arme
 
 
 def test_preparing_touches_neither_the_link_nor_the_journal() -> None:
-    preparing, _ = step(VERIFYING, SelfTestPassed())
+    preparing, _ = step(VERIFYING, Verified())
     assert preparing.journal == VERIFYING.journal
 
 

@@ -21,13 +21,13 @@ from harmony_fleet.agent.upgrade.effects import (
     ReadOrder,
     Report,
     SayReady,
-    SelfTest,
     Stage,
     StartCandidate,
     StartClock,
     StopCandidate,
     StopClocks,
     SwapLink,
+    Verify,
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
@@ -46,14 +46,14 @@ from harmony_fleet.agent.upgrade.events import (
     PlaneAsked,
     PrimaryStarted,
     Reported,
-    SelfTestFailed,
-    SelfTestPassed,
     Staged,
     StagingFailed,
     StepFailed,
     TargetDamaged,
     TargetSound,
     TimeRanOut,
+    Verified,
+    VerifyingFailed,
     WorkEnded,
 )
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
@@ -98,7 +98,7 @@ class Process:
     effects: deque[Effect] = field(default_factory=deque)
     first: deque[Event] = field(default_factory=deque)
     inbox: deque[Event] = field(default_factory=deque)
-    work: Stage | SelfTest | StartCandidate | None = None
+    work: Stage | Verify | StartCandidate | None = None
     started: bool = False
     """Of a candidate's work: it said READY."""
     clocks: set[Deadline] = field(default_factory=set)
@@ -229,7 +229,7 @@ class World:
         match effect:
             case PrepareCutover() | SwapLink() | CheckTarget():
                 process.first.append(self._step(effect, luck, process))
-            case Stage() | SelfTest() | StartCandidate():
+            case Stage() | Verify() | StartCandidate():
                 process.work, process.started = effect, False
                 if isinstance(effect, StartCandidate):
                     self.candidate = (effect.version, effect.upgrade_id)
@@ -298,8 +298,8 @@ class World:
                     self.whole[version] = True
                 process.inbox.append(Staged(OLD_SHA256) if good else StagingFailed(DISK))
                 process.work = None
-            case SelfTest():
-                process.inbox.append(SelfTestPassed() if good else SelfTestFailed(FAILED))
+            case Verify():
+                process.inbox.append(Verified() if good else VerifyingFailed(FAILED))
                 process.work = None
             case StartCandidate() if not process.started:
                 process.started = good

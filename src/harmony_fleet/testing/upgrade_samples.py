@@ -32,8 +32,6 @@ from harmony_fleet.agent.upgrade.events import (
     PlaneAsked,
     PrimaryStarted,
     Reported,
-    SelfTestFailed,
-    SelfTestPassed,
     ServiceStopping,
     Staged,
     StagingFailed,
@@ -42,6 +40,8 @@ from harmony_fleet.agent.upgrade.events import (
     TargetDamaged,
     TargetSound,
     TimeRanOut,
+    Verified,
+    VerifyingFailed,
 )
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
 from harmony_fleet.agent.upgrade.machine import step
@@ -246,9 +246,9 @@ def _outcomes() -> tuple[Event, ...]:
     return (
         Staged(OLD_SHA256),
         StagingFailed(WHY),
-        SelfTestPassed(),
-        SelfTestFailed(WHY),
-        SelfTestFailed(WHY, contact=False),
+        Verified(),
+        VerifyingFailed(WHY),
+        VerifyingFailed(WHY, contact=False),
         CutoverPrepared(),
         LinkSwapped(),
         StepFailed(cause(CauseKind.DEVICE_FAULT, "the disk refused")),

@@ -30,7 +30,7 @@ class ReadOrder:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Work: fetch and verify, and beside it check the rollback target."""
+    """Work: fetch and verify, and beside it the file and the digest of the rollback target."""
 
     version: str
     artifact: Artifact
@@ -40,10 +40,12 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTest:
-    """Work: run the staged version's self-test."""
+class Verify:
+    """Work: run the self-tests of the staged version and of the rollback target, and a dry run of
+    the target's guard, side by side."""
 
     version: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ Effect = (
     | Report
     | ReadOrder
     | Stage
-    | SelfTest
+    | Verify
     | CancelWork
     | PrepareCutover
     | SwapLink

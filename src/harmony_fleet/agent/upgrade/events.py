@@ -109,7 +109,7 @@ class OrderUnusable(Asked):
 
 @dataclass(frozen=True, slots=True)
 class Staged(WorkEnded):
-    """The artifact is verified and in place; the rollback target is sound."""
+    """The artifact is verified and in place; the rollback target's file is whole."""
 
     target_sha256: str
 
@@ -117,17 +117,15 @@ class Staged(WorkEnded):
 @dataclass(frozen=True, slots=True)
 class StagingFailed(WorkEnded):
     cause: Cause
-    contact: bool = True
-    """This, the old, agent itself has the plane."""
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTestPassed(WorkEnded):
-    pass
+class Verified(WorkEnded):
+    """Both versions' self-tests passed, and the target's guard runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class SelfTestFailed(WorkEnded):
+class VerifyingFailed(WorkEnded):
     cause: Cause
     contact: bool = True
     """This, the old, agent itself has the plane."""
@@ -221,8 +219,8 @@ Event = (
     | OrderUnusable
     | Staged
     | StagingFailed
-    | SelfTestPassed
-    | SelfTestFailed
+    | Verified
+    | VerifyingFailed
     | CutoverPrepared
     | LinkSwapped
     | StepFailed

@@ -13,12 +13,12 @@ from harmony_fleet.agent.upgrade.effects import (
     ReadOrder,
     Report,
     SayReady,
-    SelfTest,
     Stage,
     StartCandidate,
     StartClock,
     StopClocks,
     SwapLink,
+    Verify,
 )
 from harmony_fleet.agent.upgrade.events import (
     Began,
@@ -32,8 +32,6 @@ from harmony_fleet.agent.upgrade.events import (
     OrderUnusable,
     PlaneAsked,
     Reported,
-    SelfTestFailed,
-    SelfTestPassed,
     ServiceStopping,
     Staged,
     StagingFailed,
@@ -41,6 +39,8 @@ from harmony_fleet.agent.upgrade.events import (
     StepFailed,
     StopReceived,
     TimeRanOut,
+    Verified,
+    VerifyingFailed,
     WorkEnded,
 )
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
@@ -234,13 +234,13 @@ def _work_ended(state: OldState, event: WorkEnded) -> Transition:
     match state, event:
         case Staging(), Staged(sha256):
             journal = advance(state.journal, JournalStage.VERIFYING, target_sha256=sha256)
-            version = attempt_of(journal).to_version
-            return Verifying(state.running, journal), (Report(), SelfTest(version))
-        case Staging(), StagingFailed(why, contact):
-            return _failed(state, _blamed(why, contact))
-        case Verifying(), SelfTestPassed():
+            work = Verify(attempt_of(journal).to_version, state.running)
+            return Verifying(state.running, journal), (Report(), work)
+        case Staging(), StagingFailed(why):
+            return _failed(state, why)
+        case Verifying(), Verified():
             return Preparing(state.running, state.journal), (PrepareCutover(state.running),)
-        case Verifying(), SelfTestFailed(why, contact):
+        case Verifying(), VerifyingFailed(why, contact):
             return _failed(state, _blamed(why, contact))
         case CuttingOver(), CandidateReady():
             clocks = (StartClock(Deadline.STOP), StartClock(Deadline.OVERALL))

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Any, TypeVar, assert_never
 
 from harmony_fleet.agent.upgrade.deadlines import Deadlines
 from harmony_fleet.agent.upgrade.effects import (
@@ -18,13 +18,13 @@ from harmony_fleet.agent.upgrade.effects import (
     ReadOrder,
     Report,
     SayReady,
-    SelfTest,
     Stage,
     StartCandidate,
     StartClock,
     StopCandidate,
     StopClocks,
     SwapLink,
+    Verify,
 )
 from harmony_fleet.agent.upgrade.events import (
     CandidateExited,
@@ -34,14 +34,14 @@ from harmony_fleet.agent.upgrade.events import (
     Event,
     LinkSwapped,
     PlaneAsked,
-    SelfTestFailed,
-    SelfTestPassed,
     Staged,
     StagingFailed,
     StepFailed,
     TargetDamaged,
     TargetSound,
     TimeRanOut,
+    Verified,
+    VerifyingFailed,
 )
 from harmony_fleet.agent.upgrade.inbox import Inbox, Post
 from harmony_fleet.agent.upgrade.ports import (
@@ -61,6 +61,9 @@ from harmony_fleet.agent.upgrade.states import (
 from harmony_fleet.contracts.upgrade import Cause, CauseKind, cause
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,8 @@ class Performer:
                 await self._sweep(effect)
             case Stage():
                 self.inbox.begin_work(lambda post: self._stage(effect, post))
-            case SelfTest():
-                self.inbox.begin_work(lambda post: self._self_test(effect, post))
+            case Verify():
+                self.inbox.begin_work(lambda post: self._verify(effect, post))
             case StartCandidate():
                 self.inbox.begin_work(lambda post: self._candidate(effect, post))
             case CancelWork():
@@ -184,46 +187,45 @@ class Performer:
             logger.warning("left over for now: %s", fault)
 
     async def _stage(self, effect: Stage, post: Post) -> None:
-        """The artifact and the rollback target, side by side."""
+        """The artifact, and beside it the rollback target's file."""
         total = effect.artifact.size_bytes
-        fetch = asyncio.create_task(
-            self.ports.executor.stage(
-                effect.version, effect.artifact, lambda done: self.progress(done, total)
-            )
+        fetch = self.ports.executor.stage(
+            effect.version, effect.artifact, lambda done: self.progress(done, total)
         )
-        target = asyncio.create_task(self._check_target(effect))
         try:
-            await asyncio.gather(fetch, target)
+            _, sha256 = await _side_by_side(fetch, self._target_digest(effect))
         except UpgradeFault as fault:
-            post(StagingFailed(_cause(fault), self.ports.plane.connected))
+            post(StagingFailed(_cause(fault)))
         else:
-            post(Staged(target.result()))
-        finally:
-            await _end(fetch, target)
+            post(Staged(sha256))
 
-    async def _check_target(self, effect: Stage) -> str:
-        """Everything that a rollback will need of the version that runs now; its digest."""
-        executor, limit_s = self.ports.executor, self.limits.self_test_s
+    async def _target_digest(self, effect: Stage) -> str:
+        executor = self.ports.executor
         await asyncio.to_thread(executor.capture_revert_target, effect.target)
         sha256 = effect.target_sha256 or await executor.running_sha256()
         await asyncio.to_thread(executor.check_target, effect.target, sha256)
+        return sha256
+
+    async def _verify(self, effect: Verify, post: Post) -> None:
+        new = self.ports.executor.self_test(effect.version, self.limits.self_test_s)
         try:
-            await executor.self_test(effect.target, limit_s)
-            await executor.dry_run_guard(effect.target, limit_s)
+            await _side_by_side(new, self._way_back(effect.target))
         except UpgradeFault as fault:
-            sentence = f"the version to go back to, {effect.target}, would not run: {fault}"
+            post(VerifyingFailed(_cause(fault), self.ports.plane.connected))
+        else:
+            post(Verified())
+
+    async def _way_back(self, target: str) -> None:
+        """Everything that a rollback will need of the version that runs now."""
+        executor, limit_s = self.ports.executor, self.limits.self_test_s
+        runs = executor.self_test(target, limit_s), executor.dry_run_guard(target, limit_s)
+        try:
+            await _side_by_side(*runs)
+        except UpgradeFault as fault:
+            sentence = f"the version to go back to, {target}, would not run: {fault}"
             raise UpgradeFault(
                 CauseKind.ROLLBACK_TARGET_FAILED, sentence, fault.evidence
             ) from fault
-        return sha256
-
-    async def _self_test(self, effect: SelfTest, post: Post) -> None:
-        try:
-            await self.ports.executor.self_test(effect.version, self.limits.self_test_s)
-        except UpgradeFault as fault:
-            post(SelfTestFailed(_cause(fault), self.ports.plane.connected))
-        else:
-            post(SelfTestPassed())
 
     async def _candidate(self, effect: StartCandidate, post: Post) -> None:
         executor = self.ports.executor
@@ -265,7 +267,16 @@ def _cause(fault: UpgradeFault) -> Cause:
     return cause(fault.cause, fault.sentence, fault.evidence)
 
 
-async def _end(*tasks: asyncio.Task[object]) -> None:
+async def _side_by_side(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
+    """Both outcomes. The first fault of either is raised once the other has been cancelled."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await _end(*tasks)
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
