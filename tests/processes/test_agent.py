@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import pytest
 from benchmarks.world import VERSIONS, World, world
 
-from harmony_fleet.agent.upgrade.journal import FileJournal
-from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.commands import Answer, Command, Outcome, Verb
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
@@ -251,34 +249,5 @@ def test_a_primary_whose_disk_refuses_its_journal_is_ready_and_heard() -> None:
                 async with one.running("--set", unsyncable, NOTIFY_SOCKET=str(address)):
                     assert await asyncio.to_thread(manager.recv, 100) == b"READY=1"
                     assert (await one.heartbeat(Role.PRIMARY)).upgrade_id is None
-
-    asyncio.run(check())
-
-
-def test_a_version_in_probation_is_heard_quickly_at_first_and_then_slowly() -> None:
-    async def check() -> None:
-        async with device() as one:
-            attempt = Attempt(UPGRADE_ID, 1, Stage.COMMITTED, "0.9.0", VERSIONS[0])
-            journal = Journal("journal-1", seq=5, highest=1, attempt=attempt)
-            FileJournal(one.machine.state, lambda: "journal-2").write(journal)
-            paces: list[tuple[str | None, int]] = []
-
-            async def heard(message: Message) -> None:
-                beat = codec.decode(Heartbeat, message.payload)
-                if (said := (beat.upgrade_id, beat.interval_ms)) not in paces:
-                    paces.append(said)
-
-            await one.world.plane.subscribe(f"{subjects.SEEN_HEARTBEAT}.one.primary", heard)
-            settings = {
-                "heartbeat.interval_s": "40",
-                "heartbeat.quick_interval_s": "0.1",
-                "heartbeat.quick_probation_s": "0.5",
-            }
-            flags = [word for key in settings for word in ("--set", f"{key}={settings[key]}")]
-            async with one.running(*flags):
-                async with asyncio.timeout(LIMIT_S):
-                    while (UPGRADE_ID, 40_000) not in paces:
-                        await asyncio.sleep(0.05)
-            assert paces[-2:] == [(UPGRADE_ID, 100), (UPGRADE_ID, 40_000)]
 
     asyncio.run(check())
