@@ -15,6 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PRIVATE = 0o600
 RESERVE_BYTES = 64 * 1024
 """Several times the largest journal, and one inode."""
 RESERVE_LEAVES_BYTES = 16 * RESERVE_BYTES
@@ -42,13 +43,15 @@ def replacing(path: Path, mode: int) -> Iterator[BufferedRandom]:
     """
     temp = temporary(path)
     temp.unlink(missing_ok=True)
-    descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
-            os.fchmod(descriptor, mode)
             os.fsync(descriptor)
+            if mode != PRIVATE:  # only once the bytes are durable: a power cut may keep the mode
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
         temp.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -59,7 +62,7 @@ def replacing(path: Path, mode: int) -> Iterator[BufferedRandom]:
 
 def write_file(path: Path, data: bytes) -> None:
     """Replace `path` by `data`: atomic, and durable when it returns."""
-    with replacing(path, 0o600) as file:
+    with replacing(path, PRIVATE) as file:
         file.write(data)
 
 
