@@ -41,7 +41,6 @@ from harmony_fleet.contracts.upgrade import (
     cause,
 )
 from harmony_fleet.operator.coordinator import (
-    CALM_BEATS,
     PAST_KEPT,
     AbortOrdered,
     Case,
@@ -55,6 +54,7 @@ from harmony_fleet.operator.coordinator import (
     may_stop,
     step,
 )
+from harmony_fleet.operator.identity_watch import CALM_INTERVALS
 
 P = AgentUpgradePhase
 ORDERED = after(HEARD, ordered())
@@ -62,9 +62,9 @@ SEEN = after(ORDERED, candidate())
 ASKED = after(SEEN, ready())
 """A stop is on its way."""
 COMMITTED = after(ASKED, answered(Outcome.OK))
-DUPLICATE = after(
-    HEARD, primary(), primary(instance_id="instance-9"), primary(instance_id="instance-1")
-)
+TURNS = [primary(), primary(instance_id="instance-9")] * 2 + [primary()]
+DUPLICATE = after(HEARD, *TURNS)
+CALM = [primary(beat=number) for number in range(2, 3 + CALM_INTERVALS)]
 
 
 def refusal(case: Case, event: Event) -> str:
@@ -468,7 +468,7 @@ def test_in_probation_an_abort_is_refused_and_says_what_will_happen() -> None:
 
 
 def test_an_abort_is_possible_although_two_devices_answer_to_the_name() -> None:
-    case = after(DUPLICATE, *[primary()] * CALM_BEATS, ordered(), primary(instance_id="instance-9"))
+    case = after(HEARD, ordered(), *TURNS)
     assert case.identity.duplicate
     assert len(markers(fed(case, AbortOrdered())[1])) == 1
 
@@ -561,8 +561,7 @@ def test_an_order_that_is_newer_than_what_the_device_reports_may_still_start() -
 
 @pytest.mark.parametrize("other", [primary(instance_id="other"), primary(boot_id="other")])
 def test_two_primaries_that_take_turns_are_noticed_and_told_once(other: Event) -> None:
-    one = primary()
-    case, effects = fed(HEARD, one, other, one, other, one)
+    case, effects = fed(HEARD, *[primary(), other] * 4)
     assert case.identity.duplicate
     assert told(effects).count("duplicate_identity") == 1
 
@@ -578,7 +577,7 @@ def test_a_device_that_only_restarts_is_no_duplicate() -> None:
     "other", [primary(live=False, instance_id="x"), candidate(instance_id="x")]
 )
 def test_replayed_heartbeats_and_candidates_make_no_duplicate(other: Event) -> None:
-    events = [primary(), other, primary(), other, primary()]
+    events = [primary(), other] * 4
     assert not after(HEARD, *events).identity.duplicate
 
 
@@ -588,22 +587,24 @@ def test_no_order_goes_to_a_duplicate() -> None:
 
 
 def test_no_stop_goes_to_a_duplicate() -> None:
-    case = after(HEARD, ordered(), primary(), primary(instance_id="instance-9"), primary())
+    case = after(HEARD, ordered(), *TURNS)
     case, effects = fed(case, candidate(), ready(), StopUnanswered(FIRST))
     assert case.identity.duplicate
     assert stops(effects) == []
 
 
-def test_one_primary_alone_for_several_beats_ends_the_suspicion() -> None:
-    almost = after(DUPLICATE, *[primary()] * (CALM_BEATS - 1))
+def test_one_primary_alone_for_long_enough_ends_the_suspicion() -> None:
+    almost = after(DUPLICATE, *CALM[: CALM_INTERVALS - 1])
     assert almost.identity.duplicate
-    calm = after(almost, primary())
+    assert "two devices" in refusal(almost, ordered())
+    calm = after(DUPLICATE, *CALM)
     assert not calm.identity.duplicate
     assert phase_of(after(calm, ordered())) is P.PENDING
 
 
-def test_a_suspicion_that_has_ended_comes_back_with_the_other_primary() -> None:
-    calm = after(DUPLICATE, *[primary()] * CALM_BEATS)
-    case, effects = fed(calm, primary(instance_id="instance-9"))
+def test_a_suspicion_that_has_ended_comes_back_with_two_that_take_turns() -> None:
+    case, effects = fed(
+        after(DUPLICATE, *CALM), *[primary(instance_id="instance-9"), primary()] * 2
+    )
     assert case.identity.duplicate
     assert told(effects) == ["duplicate_identity"]

@@ -7,7 +7,7 @@ never looks at what the coordinator remembers.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 import pytest
@@ -31,13 +31,11 @@ from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.upgrade import ENDED_KEPT, AgentUpgradePhase, Desired
 from harmony_fleet.operator.coordinator import (
-    CALM_BEATS,
     AbortOrdered,
     Case,
     Effect,
     Event,
     HeartbeatSeen,
-    Identity,
     MarkerSeen,
     Ordered,
     OrderRefused,
@@ -49,6 +47,7 @@ from harmony_fleet.operator.coordinator import (
     WriteMarker,
     step,
 )
+from harmony_fleet.operator.identity_watch import CALM_INTERVALS, Identity, Instance
 from harmony_fleet.operator.records import Order
 
 P = AgentUpgradePhase
@@ -102,7 +101,7 @@ def states() -> Iterator[Case]:
             record=replace(case.record, order=order),
             seen_upgrade=seen,
             stop_in_flight=flying,
-            identity=Identity((("boot-1", "instance-1"),), 0, twins),
+            identity=Identity((Instance("boot-1", "instance-1", 1000),), duplicate=twins),
         )
 
 
@@ -217,7 +216,9 @@ class Oracle:
     reported: dict[str, P] = field(default_factory=dict)
     flying: bool = False
     highest_named: int = 0
-    primaries: list[tuple[str, str]] = field(default_factory=list)
+    primaries: list[str] = field(default_factory=list)
+    """Who was heard, since one alone was heard for long."""
+    beats: int = 0
     suspected: bool = False
     journal: tuple[str | None, int] = (None, -1)
 
@@ -252,12 +253,13 @@ class Oracle:
         if newest and right and not self.over(newest):
             self.sights.add(newest)
         if beat.role is Role.PRIMARY:
-            who = (beat.boot_id, beat.instance_id)
-            if who in self.primaries and self.primaries[-1] != who:
+            self.primaries.append(beat.instance_id)
+            turns = [who for who, _ in groupby(self.primaries)]
+            if max(Counter(turns).values()) >= 3:
                 self.suspected = True
-            self.primaries.append(who)
-            if len(self.primaries) > CALM_BEATS and set(self.primaries[-1 - CALM_BEATS :]) == {who}:
-                self.suspected = False
+            alone = self.primaries[-1 - CALM_INTERVALS :]
+            if len(alone) > CALM_INTERVALS and len(set(alone)) == 1:
+                self.suspected, self.primaries = False, alone
 
     def note_status(self, event: StatusSeen) -> None:
         status = event.status
@@ -308,7 +310,7 @@ RARER: list[Step] = [
     *(("status", "newest", P.STAGING, 1, "j1", True, (("older", end),)) for end in ENDS),
     *product(("answer",), NAMED, Outcome),
     *product(("unanswered",), NAMED),
-    *((name,) for name in ("calm", "abort", "forget", "marker") for _ in range(10)),
+    *((name,) for name in ("calm", "turns", "abort", "forget", "marker") for _ in range(10)),
     *[("order", False), ("order", True)] * 5,
 ]
 HISTORIES = st.lists(st.sampled_from(LIKELY) | st.sampled_from(LIKELY + RARER), max_size=25).map(
@@ -327,10 +329,18 @@ def event_of(what: Step, oracle: Oracle, seq: int) -> list[Event]:
             return [ordered(f"{number:032x}", f"2.0.{number}", replace=replacing)]
         case ("beat", which, role, right, live, who):
             version = oracle.versions.get(named(which), "9.9.9") if right else "1.0.0"
-            beat = candidate(named(which), agent_version=version, role=role, instance_id=who)
-            return [replace(beat, live=live)]
+            oracle.beats += 1
+            said_so = {"agent_version": version, "role": role, "instance_id": who}
+            return [candidate(named(which), live, beat=oracle.beats, **said_so)]
         case ("calm",):
-            return [primary(instance_id="i1")] * (CALM_BEATS + 1)
+            oracle.beats += CALM_INTERVALS + 1
+            numbers = range(oracle.beats - CALM_INTERVALS, oracle.beats + 1)
+            return [primary(instance_id="i1", beat=number) for number in numbers]
+        case ("turns",):
+            oracle.beats += 1
+            return [
+                primary(instance_id=who, beat=oracle.beats) for who in ("i1", "i3") * 2 + ("i1",)
+            ]
         case ("status", which, phase, ahead, journal, complete, verdicts):
             generation = len(oracle.ids) - (which == "older")
             past = tuple(ended(named(one), 1, end) for one, end in verdicts)

@@ -15,7 +15,7 @@ from tests.unit.operator_cases import (
 
 from harmony_fleet.contracts.heartbeat import Progress
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desired, cause
-from harmony_fleet.operator.coordinator import Identity
+from harmony_fleet.operator.identity_watch import Identity
 from harmony_fleet.operator.views import Sight, UpgradeView, seconds_between, view, waits_for
 
 Phase = AgentUpgradePhase

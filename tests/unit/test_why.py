@@ -18,7 +18,8 @@ from tests.unit.operator_cases import (
 
 from harmony_fleet.contracts.heartbeat import Progress, Role
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desired, cause
-from harmony_fleet.operator.coordinator import Case, Identity
+from harmony_fleet.operator.coordinator import Case
+from harmony_fleet.operator.identity_watch import Identity
 from harmony_fleet.operator.records import DeviceRecord, Order
 from harmony_fleet.operator.views import Sight
 from harmony_fleet.operator.why import why

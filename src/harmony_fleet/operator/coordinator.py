@@ -27,28 +27,16 @@ from harmony_fleet.contracts.upgrade import (
     Status,
     cause,
 )
+from harmony_fleet.operator.identity_watch import Identity, observe
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
 
 PAST_KEPT = 16
-CALM_BEATS = 5
-"""So many heartbeats of one process in a row end the suspicion of a duplicate identity."""
 
 
 class OrderRefused(FleetError):
     """The order cannot be given now. Nothing was changed."""
 
     kind = "order_refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who has been heard as primary under one device id."""
-
-    recent: tuple[tuple[str, str], ...] = ()
-    """(boot_id, instance_id), the latest last, each once."""
-    calm: int = 0
-    """Heartbeats since the last change."""
-    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,23 +252,12 @@ def _primary(case: Case, event: HeartbeatSeen) -> tuple[Case, list[Effect]]:
     ):
         record = replace(record, current_version=beat.agent_version)
     was = case.identity
-    identity = _observe_identity(was, beat) if event.live else was
+    identity = observe(was, beat) if event.live else was
     case = replace(case, record=record, heartbeat=beat, identity=identity)
     if identity.duplicate and not was.duplicate:
         sentence = "two processes answer under this identity in turn: no order goes to either"
         return case, [Tell(Happening("duplicate_identity", sentence))]
     return case, []
-
-
-def _observe_identity(identity: Identity, beat: Heartbeat) -> Identity:
-    """One that was replaced and comes back means that two take turns; instances never return."""
-    who = (beat.boot_id, beat.instance_id)
-    if identity.recent[-1:] == (who,):
-        calm = identity.calm + 1
-        return replace(identity, calm=calm, duplicate=identity.duplicate and calm < CALM_BEATS)
-    others = tuple(one for one in identity.recent if one != who)
-    returned = who in identity.recent
-    return Identity((*others, who)[-8:], 0, identity.duplicate or returned)
 
 
 def _status(case: Case, event: StatusSeen) -> Transition:
