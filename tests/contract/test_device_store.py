@@ -97,6 +97,30 @@ def test_a_broken_fake_raises_and_writes_nothing() -> None:
     assert asyncio.run(store.load("pi-1")) is None
 
 
+OF_AN_OLDER_OPERATOR = b"""{"device_id":"pi-1","current_version":"1.0.0","order":{
+"upgrade_id":"11111111111111111111111111111111","generation":1,"version":"2.0.0",
+"artifact":{"url":"http://h/a","size_bytes":10,"sha256":"%s"},
+"ordered_at":"2026-01-01T00:00:00Z","desired":"run","retry":false,"from_version":"1.0.0",
+"phase":"Staging","since":"2026-01-01T00:00:00Z","attempt":1,"cause":null},
+"past":[],"highest":1,"journal_id":"journal-1","seq":4}""" % (b"a" * 64)
+
+
+def test_a_record_that_an_older_operator_stored_is_read_with_defaults(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with SqliteStore(tmp_path / "fleet.db", FixedClock()) as store:
+            await store.save(DeviceRecord("pi-1"), 0)
+            with sqlite3.connect(tmp_path / "fleet.db") as db:
+                db.execute("UPDATE device SET record = ?", (OF_AN_OLDER_OPERATOR,))
+            db.close()
+            found = await store.load("pi-1")
+            assert found is not None
+            order = found.record.order
+            assert order is not None
+            assert (order.generation, order.attempt, order.journal_id) == (1, 1, None)
+
+    asyncio.run(run())
+
+
 def test_of_many_writers_in_many_threads_each_revision_has_one(tmp_path: Path) -> None:
     won: list[str] = []
 

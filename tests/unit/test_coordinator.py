@@ -531,6 +531,26 @@ def test_nothing_is_inferred_of_an_order_where(status: Event, why: str) -> None:
     assert past_phase(status) is not P.NEVER_STARTED
 
 
+KNOWN = after(HEARD, said(1, None, None, generation=0), ordered())
+KNOWN_REPLACED = after(KNOWN, ordered(SECOND, "3.0.0", replace=True))
+"""Both were ordered while journal-1 was known."""
+
+
+@pytest.mark.parametrize(("journal", "inferred"), [("journal-1", True), ("journal-2", False)])
+def test_of_an_order_nothing_is_inferred_by_another_journal_than_was_known_when_it_was_given(
+    journal: str, inferred: bool
+) -> None:
+    status = said(9, P.STAGING, SECOND, generation=2, journal_id=journal)
+    assert (past_phase(status, case=KNOWN_REPLACED) is P.NEVER_STARTED) == inferred
+
+
+def test_what_the_known_journal_has_skipped_never_started_whatever_journal_comes_between() -> None:
+    skipped = said(9, P.STAGING, SECOND, generation=2)
+    lost = said(0, None, None, generation=2, journal_id="journal-2")
+    assert past_phase(skipped, lost, case=KNOWN_REPLACED) is P.NEVER_STARTED
+    assert past_phase(lost, skipped, case=KNOWN_REPLACED) is P.NEVER_STARTED
+
+
 def full_list(first_generation: int) -> tuple[Ended, ...]:
     return tuple(
         ended(f"{n:032x}", n, P.SUCCEEDED)

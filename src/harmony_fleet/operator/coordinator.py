@@ -195,6 +195,7 @@ def _ordered(case: Case, event: Ordered) -> Transition:
         retry=event.retry,
         from_version=record.current_version,
         since=event.now,
+        journal_id=record.journal_id,
     )
     past = (*record.past, current)[-PAST_KEPT:] if current else record.past
     record = replace(record, order=order, past=past, highest=order.generation)
@@ -317,7 +318,12 @@ def _ended(order: Order, verdict: Ended, now: str) -> Order:
 
 
 def _never_started(order: Order, status: Status) -> bool:
-    """Inferred only where the device's list of ended upgrades reaches back that far."""
+    """Inferred only where the device's list of ended upgrades reaches back that far.
+
+    And of the journal that was known at the order only: another one may have lost its verdict.
+    """
+    if order.journal_id not in {None, status.journal_id}:
+        return False
     if status.generation <= order.generation or not status.ended_complete:
         return False
     if order.upgrade_id in {status.upgrade_id, status.deferred}:

@@ -28,6 +28,8 @@ class Order:
     """When `phase` was entered, by the operator's clock. RFC 3339, UTC; for people."""
     attempt: int = 0
     cause: Cause | None = None
+    journal_id: str | None = None
+    """The device's journal that was known when this was ordered; None: none was."""
 
     @property
     def open(self) -> bool:
