@@ -105,6 +105,7 @@ def test_an_upgrade_goes_from_order_to_success_and_the_version_is_what_was_obser
             assert device.stops == [marker.upgrade_id]
             kinds = [event.kind for event in await world.store.events("pi-1", 0, 100)]
             assert "candidate_seen" in kinds
+            assert kinds.count("stop_sent") == 1
             assert kinds.count("ordered") == 1
 
     in_world(tmp_path, use)

@@ -49,6 +49,7 @@ from harmony_fleet.operator.coordinator import (
     OrderRefused,
     SendStop,
     SightForgotten,
+    StatusSeen,
     StopUnanswered,
     WriteMarker,
     may_stop,
@@ -271,6 +272,31 @@ def test_what_may_be_sent_is_asked_again_at_the_instant_of_sending() -> None:
     assert not may_stop(replace(newer, seen_upgrade=FIRST), FIRST)
     for event in (SightForgotten(), AbortOrdered(), answered(Outcome.OK), said(4, P.ROLLED_BACK)):
         assert not may_stop(after(ASKED, event), FIRST)
+
+
+@pytest.mark.parametrize("events", [(candidate(), ready()), (ready(), candidate())])
+def test_the_first_stop_is_told_with_what_led_to_it_and_no_later_one_is(
+    events: tuple[Event, Event],
+) -> None:
+    first, last = events
+    case, effects = step(after(ORDERED, first), last)
+    beside = "phase" if isinstance(last, StatusSeen) else "candidate_seen"
+    assert told(list(effects)) == [beside, "stop_sent"]
+    again: list[Event] = [
+        StopUnanswered(FIRST),
+        SightForgotten(),
+        candidate(beat=9),
+        StopUnanswered(FIRST),
+    ]
+    case, effects_again = fed(case, *again)
+    assert len(stops(effects_again)) == 2
+    assert "stop_sent" not in told(effects_again)
+
+
+def test_the_first_stop_of_the_next_upgrade_is_told_again() -> None:
+    case = after(ASKED, ordered(SECOND, "3.0.0", replace=True))
+    _, effects = fed(case, candidate(SECOND, agent_version="3.0.0"), ready(9, SECOND, generation=2))
+    assert told(effects).count("stop_sent") == 1
 
 
 # Acknowledged, or Committed: show "in probation"

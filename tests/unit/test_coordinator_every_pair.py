@@ -44,6 +44,7 @@ from harmony_fleet.operator.coordinator import (
     StatusSeen,
     StopAnswered,
     StopUnanswered,
+    Tell,
     WriteMarker,
     step,
 )
@@ -215,6 +216,7 @@ class Oracle:
     aborted: set[str] = field(default_factory=set)
     reported: dict[str, P] = field(default_factory=dict)
     flying: bool = False
+    told_stops: set[str] = field(default_factory=set)
     highest_named: int = 0
     primaries: list[str] = field(default_factory=list)
     """Who was heard, since one alone was heard for long."""
@@ -379,6 +381,10 @@ def lived(history: list[Step]) -> Iterator[tuple[Case, Event, Case, Any, Oracle]
             case = now
 
 
+def is_stop_told(effect: Effect) -> bool:
+    return isinstance(effect, Tell) and effect.happening.kind == "stop_sent"
+
+
 @settings(max_examples=250)
 @given(HISTORIES)
 def test_in_every_history_a_stop_needs_all_that_the_design_demands(
@@ -391,6 +397,9 @@ def test_in_every_history_a_stop_needs_all_that_the_design_demands(
             assert oracle.stop_is_due
             assert not oracle.flying
             oracle.flying = True
+        first = {stop.upgrade_id for stop in stops} - oracle.told_stops
+        assert {tell.happening.upgrade_id for tell in effects if is_stop_told(tell)} == first
+        oracle.told_stops |= first
         if isinstance(event, HeartbeatSeen | StatusSeen | StopAnswered | StopUnanswered):
             assert oracle.flying or not oracle.stop_is_due, "and where all is there, it is sent"
         assert len(stops) <= 1

@@ -49,6 +49,8 @@ class Case:
     stop_in_flight: bool = False
     unanswered: int = 0
     """Stops without an answer, in a row."""
+    stop_told: str | None = None
+    """The upgrade_id whose first stop stands in the history."""
     heartbeat: Heartbeat | None = None
     """The latest of the primary."""
     candidate: Heartbeat | None = None
@@ -393,7 +395,12 @@ def _with_stop(case: Case, effects: tuple[Effect, ...]) -> Transition:
     if order is None or case.stop_in_flight or not may_stop(case, order.upgrade_id):
         return case, effects
     send = SendStop(order.upgrade_id, case.unanswered)
-    return replace(case, stop_in_flight=True), (*effects, send)
+    case = replace(case, stop_in_flight=True)
+    if case.stop_told == order.upgrade_id:
+        return case, (*effects, send)
+    # Beside what led to it: a status or a first sight, which are written in any case.
+    told = Tell(Happening("stop_sent", f"{order.version}: stop sent", order.upgrade_id))
+    return replace(case, stop_told=order.upgrade_id), (*effects, told, send)
 
 
 def may_stop(case: Case, upgrade_id: str) -> bool:
