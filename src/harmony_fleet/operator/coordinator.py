@@ -17,18 +17,10 @@ from harmony_fleet.contracts.commands import Answer, Outcome
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.identity import MAX_COUNT
-from harmony_fleet.contracts.upgrade import (
-    ENDED_KEPT,
-    AgentUpgradePhase,
-    Artifact,
-    Desired,
-    Ended,
-    Marker,
-    Status,
-    cause,
-)
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Desired, Marker, Status
 from harmony_fleet.operator.identity_watch import Identity, observe
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
+from harmony_fleet.operator.verdicts import judge
 
 PAST_KEPT = 16
 
@@ -268,7 +260,7 @@ def _status(case: Case, event: StatusSeen) -> Transition:
     if status.journal_id == record.journal_id and status.seq <= record.seq:
         return case, ()  # one seq is one statement: older, or taken in already
     orders = [*record.past, *((record.order,) if record.order else ())]
-    judged = [_judge(order, status, event.now) for order in orders]
+    judged = [judge(order, status, event.now) for order in orders]
     effects = tuple(
         Tell(_told(after))
         for before, after in zip(orders, judged, strict=True)
@@ -283,56 +275,6 @@ def _status(case: Case, event: StatusSeen) -> Transition:
         seq=status.seq,
     )
     return (replace(case, record=record) if record != case.record else case), effects
-
-
-def _judge(order: Order, status: Status, now: str) -> Order:
-    """The order as this status leaves it."""
-    if not order.open:
-        return order
-    verdict = next((e for e in status.ended if e.upgrade_id == order.upgrade_id), None)
-    if status.upgrade_id == order.upgrade_id and status.phase is not None:
-        return _entered(order, status, now)
-    if verdict is not None:
-        return _ended(order, verdict, now)
-    if _never_started(order, status):
-        return replace(order, phase=AgentUpgradePhase.NEVER_STARTED, since=now)
-    return order
-
-
-def _entered(order: Order, status: Status, now: str) -> Order:
-    phase = status.phase or AgentUpgradePhase.UNKNOWN
-    since = order.since if phase is order.phase else now
-    return replace(
-        order,
-        phase=phase,
-        since=since,
-        cause=status.cause,
-        attempt=status.attempt,
-        from_version=status.from_version or order.from_version,
-    )
-
-
-def _ended(order: Order, verdict: Ended, now: str) -> Order:
-    why = cause(verdict.cause, f"ended as {verdict.cause}") if verdict.cause else None
-    known = verdict.phase.final  # a newer agent may have words for an end that this one lacks
-    phase = verdict.phase if known else AgentUpgradePhase.UNRESOLVED
-    return replace(order, phase=phase, since=now, cause=order.cause or why)
-
-
-def _never_started(order: Order, status: Status) -> bool:
-    """Inferred only where the device's list of ended upgrades reaches back that far.
-
-    And of the journal that was known at the order only: another one may have lost its verdict.
-    """
-    if order.journal_id not in {None, status.journal_id}:
-        return False
-    if status.generation <= order.generation or not status.ended_complete:
-        return False
-    if order.upgrade_id in {status.upgrade_id, status.deferred}:
-        return False
-    if len(status.ended) < ENDED_KEPT:
-        return True
-    return order.generation > status.ended[0].generation
 
 
 def _told(order: Order) -> Happening:
