@@ -29,7 +29,7 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.coordinator import OrderRefused
 from harmony_fleet.operator.loop import UnknownDevice, UnknownRelease
-from harmony_fleet.operator.ports import StoreError
+from harmony_fleet.operator.ports import StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
 from harmony_fleet.operator.sqlite_store import SqliteStore
 from harmony_fleet.testing.fake_store import FakeStore
@@ -299,6 +299,62 @@ def test_a_newer_order_than_the_store_knows_is_left_alone_in_the_bucket(tmp_path
             assert await device.marker() == newer
 
     in_world(tmp_path, use, KEEN)
+
+
+class AbortedMeanwhile(FakeStore):
+    """Another operator aborts, in store and bucket, once the order's record has been read."""
+
+    abort: Callable[[DeviceRecord], Awaitable[None]] | None = None
+
+    async def load(self, device_id: str) -> Versioned | None:
+        found = await super().load(device_id)
+        if self.abort and found and found.record.order:
+            abort, self.abort = self.abort, None
+            await self.save(aborted(found.record), found.revision)
+            await abort(aborted(found.record))
+        return found
+
+
+def aborted(record: DeviceRecord) -> DeviceRecord:
+    assert record.order is not None
+    return replace(record, order=replace(record.order, desired=Desired.ABORT))
+
+
+def test_an_abort_that_comes_while_the_order_is_being_written_is_not_written_over(
+    tmp_path: Path,
+) -> None:
+    written: list[Desired] = []
+
+    async def use(world: World, store: AbortedMeanwhile, device: FakeDevice) -> None:
+        async def abort(record: DeviceRecord) -> None:
+            assert record.order is not None
+            value = codec.encode(record.order.marker("pi-1"))
+            await keyvalue.put(other, subjects.MARKER_BUCKET, "pi-1", value, 2)
+
+        async def note(_message: object) -> None:
+            found = await device.marker()
+            written.extend([found.desired] if found else [])
+
+        async with world.nats.operator() as other:
+            await device.plane.subscribe(subjects.order_wake("pi-1"), note)
+            await heard(world, device)
+            store.abort = abort
+            await world.upgrade()
+            await until(lambda: bool(written) and world.aborted())
+            await settled(world, device)
+            await device.ordered(desired=Desired.ABORT)
+            assert set(written) == {Desired.ABORT}
+
+    async def run() -> None:
+        store = AbortedMeanwhile(QuickClock())
+        async with (
+            running_nats(tmp_path) as nats,
+            operating(nats, store) as world,
+            fake_device(nats) as device,
+        ):
+            await use(world, store, device)
+
+    asyncio.run(run())
 
 
 # Stops and their answers

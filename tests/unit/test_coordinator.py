@@ -43,6 +43,7 @@ from harmony_fleet.contracts.upgrade import (
 from harmony_fleet.operator.coordinator import (
     PAST_KEPT,
     AbortOrdered,
+    BucketWrite,
     Case,
     Event,
     MarkerSeen,
@@ -52,6 +53,7 @@ from harmony_fleet.operator.coordinator import (
     StatusSeen,
     StopUnanswered,
     WriteMarker,
+    bucket_write,
     may_stop,
     step,
 )
@@ -528,6 +530,49 @@ def test_where_the_bucket_differs_from_the_store_the_marker_is_written_again(
 @pytest.mark.parametrize("case", [HEARD, after(ORDERED, said(1, P.FAILED))], ids=["none", "ended"])
 def test_where_nothing_is_under_way_the_bucket_is_left_alone(case: Case) -> None:
     assert step(case, MarkerSeen(None)) == (case, ())
+
+
+def wanted_marker(case: Case) -> Marker:
+    assert case.record.order is not None
+    return case.record.order.marker("pi-1")
+
+
+WANTED = wanted_marker(ORDERED)
+
+
+@pytest.mark.parametrize(
+    ("found", "write"),
+    [
+        (None, BucketWrite.WRITE),
+        (WANTED, BucketWrite.NOTHING),
+        (replace(WANTED, desired=Desired.ABORT), BucketWrite.WRITE),
+        (replace(WANTED, upgrade_id=SECOND), BucketWrite.WRITE),
+        (replace(WANTED, generation=2), BucketWrite.LEAVE),
+        (replace(WANTED, upgrade_id=SECOND, generation=9), BucketWrite.LEAVE),
+    ],
+    ids=str,
+)
+def test_a_marker_that_is_still_wanted_is_written_over_all_but_itself_and_a_newer_order(
+    found: Marker | None, write: BucketWrite
+) -> None:
+    assert bucket_write(ORDERED, WANTED, found) is write
+
+
+@pytest.mark.parametrize("found", [None, WANTED, replace(WANTED, generation=9)], ids=str)
+@pytest.mark.parametrize(
+    "now",
+    [
+        HEARD,
+        after(ORDERED, AbortOrdered()),
+        after(ORDERED, said(1, P.FAILED)),
+        after(ORDERED, ordered(SECOND, "3.0.0", replace=True)),
+    ],
+    ids=["none", "aborted", "ended", "replaced"],
+)
+def test_a_marker_that_the_store_wants_no_more_is_never_written(
+    now: Case, found: Marker | None
+) -> None:
+    assert bucket_write(now, WANTED, found) is BucketWrite.NOTHING
 
 
 # An older order is missing from the device's ended list while a newer one is reported

@@ -11,6 +11,7 @@ Rules
 """
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import assert_never
 
 from harmony_fleet.contracts.commands import Answer, Outcome
@@ -132,6 +133,16 @@ class SendStop:
 @dataclass(frozen=True, slots=True)
 class Tell:
     happening: Happening
+
+
+class BucketWrite(StrEnum):
+    """What to do about the bucket's value for one device."""
+
+    WRITE = "write"
+    LEAVE = "leave"
+    """It holds a newer order than the store knows of."""
+    NOTHING = "nothing"
+    """It holds what is wanted, or the store wants another one by now."""
 
 
 Effect = WriteMarker | SendStop | Tell
@@ -295,6 +306,21 @@ def _marker(case: Case, event: MarkerSeen) -> Transition:
         return case, ()
     wanted = order.marker(case.record.device_id)
     return (case, ()) if event.marker == wanted else (case, (WriteMarker(wanted),))
+
+
+def bucket_write(case: Case, marker: Marker, found: Marker | None) -> BucketWrite:
+    """Asked again at the instant of writing: `found` is what the bucket held just before.
+
+    An order is known by its generation: one that another store gave is never written over.
+    """
+    order = case.record.order
+    if order is None or not order.open or order.marker(case.record.device_id) != marker:
+        return BucketWrite.NOTHING
+    if found is None:
+        return BucketWrite.WRITE
+    if found.generation > marker.generation:
+        return BucketWrite.LEAVE
+    return BucketWrite.NOTHING if found == marker else BucketWrite.WRITE
 
 
 def _answered(case: Case, event: StopAnswered) -> Transition:

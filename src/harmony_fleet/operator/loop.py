@@ -25,6 +25,7 @@ from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.commands import FleetCommandsClient
 from harmony_fleet.operator.coordinator import (
     AbortOrdered,
+    BucketWrite,
     Case,
     Effect,
     Event,
@@ -36,6 +37,7 @@ from harmony_fleet.operator.coordinator import (
     StopUnanswered,
     Tell,
     WriteMarker,
+    bucket_write,
     may_stop,
     step,
 )
@@ -294,27 +296,28 @@ class Operator:
         tries = 0
         while True:
             try:
-                order = (await self._looked_again(marker.device_id)).record.order
-                if order and order.open and order.marker(marker.device_id) == marker:
-                    await self._compare_and_set(marker)
-                return
+                return await self._compare_and_set(marker)
             except (MessagingError, StoreError) as error:
                 logger.info("the marker of %s is not written yet: %s", marker.device_id, error)
                 tries += 1
                 await self._clock.sleep(_backoff_s(tries))
 
     async def _compare_and_set(self, marker: Marker) -> None:
+        """Reads the bucket before the store: what anyone changes after that, in either, stays."""
         bucket, name = subjects.MARKER_BUCKET, marker.device_id
         entry = await keyvalue.get(self._plane, bucket, name, REQUEST_LIMIT_S)
-        current = read_marker(name, entry.value) if entry else None
-        if current == marker:
-            return
-        if current is not None and current.generation > marker.generation:
-            logger.warning("%s has a newer order than this store knows: left alone", name)
-            return
-        revision = entry.revision if entry else 0
-        value = codec.encode(marker)
-        await keyvalue.put_if(self._plane, bucket, name, value, revision, REQUEST_LIMIT_S)
+        found = read_marker(name, entry.value) if entry else None
+        write = bucket_write(await self._looked_again(name), marker, found)
+        match write:
+            case BucketWrite.WRITE:
+                revision, value = entry.revision if entry else 0, codec.encode(marker)
+                await keyvalue.put_if(self._plane, bucket, name, value, revision, REQUEST_LIMIT_S)
+            case BucketWrite.LEAVE:
+                logger.warning("%s has a newer order than this store knows: left alone", name)
+            case BucketWrite.NOTHING:
+                pass
+            case _:
+                assert_never(write)
 
     async def _send_stop(self, device_id: str, upgrade_id: str, after: int) -> None:
         """The word that ends the old agent. Whatever comes back, nothing but an answer is one."""
