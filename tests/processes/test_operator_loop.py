@@ -569,6 +569,41 @@ def test_a_yes_that_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
     in_world(tmp_path, use)
 
 
+class FaultyStore(FakeStore):
+    """Fails once in a way that no port allows, where a stop is about to go out."""
+
+    faults: int = 0
+
+    async def load(self, device_id: str) -> Versioned | None:
+        found = await super().load(device_id)
+        order = found.record.order if found else None
+        if order and order.phase is P.CUTOVER_READY and not self.faults:
+            self.faults += 1
+            raise ZeroDivisionError("a defect")
+        return found
+
+
+def test_a_defect_on_the_way_of_a_stop_does_not_hold_up_the_later_ones(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = FaultyStore(QuickClock())
+        async with (
+            running_nats(tmp_path) as nats,
+            operating(nats, store) as world,
+            fake_device(nats) as device,
+        ):
+            await heard(world, device)
+            await world.upgrade()
+            marker = await device.ordered()
+            await device.beat_candidate(marker)
+            await until(lambda: world.case().seen_upgrade == marker.upgrade_id)
+            await device.cut_over(marker)
+            await world.phase(P.COMMITTED)
+            assert store.faults == 1
+            assert device.stops == [marker.upgrade_id]
+
+    asyncio.run(run())
+
+
 class FullStore(FakeStore):
     """Has no room for an order to pi-2."""
 

@@ -321,9 +321,9 @@ class Operator:
 
     async def _send_stop(self, device_id: str, upgrade_id: str, after: int) -> None:
         """The word that ends the old agent. Whatever comes back, nothing but an answer is one."""
-        if after:
-            await self._clock.sleep(_backoff_s(after))
         try:
+            if after:
+                await self._clock.sleep(_backoff_s(after))
             if may_stop(await self._looked_again(device_id), upgrade_id):
                 answer = await self._commands.upgrade_stop(device_id, upgrade_id)
                 await self._take(device_id, StopAnswered(upgrade_id, answer, self._clock.now()))
@@ -331,6 +331,8 @@ class Operator:
         except (MessagingError, StoreError) as error:
             # An answer that could not be stored was none, either: the device gives it again.
             logger.info("the stop of %s has no answer yet: %s", device_id, error)
+        except Exception:  # a stop that stayed on its way would block all later ones
+            logger.exception("the stop of %s failed", device_id)
         await self._take(device_id, StopUnanswered(upgrade_id))
 
     # Helpers
