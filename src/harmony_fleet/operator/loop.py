@@ -142,8 +142,8 @@ class Operator:
     ) -> Sequence[OrderResult]:
         """None: every device, and those that refuse are in the results with a reason.
 
-        Raises UnknownRelease, and for named devices UnknownDevice or OrderRefused: then nothing
-        was ordered at all.
+        Raises UnknownRelease, StoreError, and for named devices UnknownDevice or OrderRefused: then
+        nothing was ordered at all.
         """
         release = await self._store.release(version)
         if release is None:
@@ -153,19 +153,19 @@ class Operator:
             )
         url = f"{self._artifact_base_url}/{release.artifact_name}"
         artifact = Artifact(url, release.size_bytes, release.sha256)
-        names = sorted(self._devices) if device_ids is None else list(dict.fromkeys(device_ids))
+        names = await self._stored() if device_ids is None else list(dict.fromkeys(device_ids))
         orders = {name: self._order(version, artifact, retry, replace) for name in names}
         if device_ids is not None:
             for name, order in orders.items():
-                step(self._known(name).case, order)
+                step(await self._current(name), order)
         given = [self._give(name, order) for name, order in orders.items()]
         return await asyncio.gather(*given)
 
     async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
-        """Raises UnknownDevice or OrderRefused: then nothing was aborted."""
+        """Raises UnknownDevice, OrderRefused or StoreError: then nothing was aborted."""
         names = list(dict.fromkeys(device_ids))
         for name in names:
-            step(self._known(name).case, AbortOrdered())
+            step(await self._current(name), AbortOrdered())
         return await asyncio.gather(*(self._give(name, AbortOrdered()) for name in names))
 
     # What happens
@@ -279,6 +279,21 @@ class Operator:
             await self._reload(device)
         return device.case
 
+    async def _stored(self) -> Sequence[str]:
+        """Every device, also those that only another operator has adopted. Raises StoreError."""
+        return [versioned.record.device_id for versioned in await self._store.load_all()]
+
+    async def _current(self, device_id: str) -> Case:
+        """Looked up in the store, also where only another operator has adopted the device.
+
+        Raises UnknownDevice, StoreError.
+        """
+        if device_id not in self._devices:
+            if await self._store.load(device_id) is None:
+                raise _unknown(device_id)
+            await self._adopt(device_id)
+        return await self._looked_again(device_id)
+
     # Effects
 
     def _perform(self, device_id: str, effect: Effect) -> None:
@@ -340,7 +355,7 @@ class Operator:
     def _known(self, device_id: str) -> _Device:
         device = self._devices.get(device_id)
         if device is None:
-            raise UnknownDevice(f"there is no device {device_id!r}: see `fleet device list`")
+            raise _unknown(device_id)
         return device
 
     def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:
@@ -349,6 +364,7 @@ class Operator:
 
     async def _give(self, device_id: str, event: Ordered | AbortOrdered) -> OrderResult:
         try:
+            await self._current(device_id)
             await self._take(device_id, event)
         except (OrderRefused, StoreError) as refusal:
             return OrderResult(device_id, None, str(refusal))
@@ -368,6 +384,10 @@ class Operator:
             self._observer.list_soon()  # what was seen and not stored is seen again
         except Exception:  # the runner: one device's fault must not end the operator
             logger.exception("a decision failed")
+
+
+def _unknown(device_id: str) -> UnknownDevice:
+    return UnknownDevice(f"there is no device {device_id!r}: see `fleet device list`")
 
 
 def _order_id(record: DeviceRecord) -> str | None:
