@@ -116,7 +116,7 @@ async def operating(
 
 def listening(operator: Operator) -> bool:
     """Its baseline is known: from now on a heartbeat is live."""
-    return operator._observer._baseline is not None
+    return operator._observer.ready
 
 
 def in_world(

@@ -67,7 +67,7 @@ async def observing(
         await observer.start(lambda: seen.known)
         running = asyncio.create_task(observer.run())
         try:
-            await until(lambda: observer._baseline is not None)
+            await until(lambda: observer.ready)
             yield seen
         finally:
             running.cancel()
@@ -89,6 +89,14 @@ def with_observer(
             await use(seen, device, nats)
 
     asyncio.run(run())
+
+
+async def beat_often(device: FakeDevice, times: int) -> None:
+    """So that a stream that is made anew does not count that far in a test."""
+    value = codec.encode(Heartbeat("pi-1", "1.0.0", Role.PRIMARY, "i", "b", 1, 1000))
+    for _ in range(times):
+        await device.plane.publish(subjects.heartbeat_key("pi-1", Role.PRIMARY), value)
+    await device.beat()
 
 
 def test_a_heartbeat_that_comes_while_connected_is_live(tmp_path: Path) -> None:
@@ -119,15 +127,19 @@ def test_a_heartbeat_in_a_stream_that_was_made_since_is_live_although_its_number
 ) -> None:
     async def run() -> None:
         async with running_nats(tmp_path) as nats, nats.operator(), fake_device(nats) as device:
-            for _ in range(5):
-                await device.beat()
+            await beat_often(device, 20_000)
             async with observing(nats) as seen:
                 name = subjects.stream(subjects.HEARTBEAT_BUCKET)
                 await seen.plane.request(f"$JS.API.STREAM.DELETE.{name}", b"", 2)
                 async with nats.operator():
                     pass  # makes the streams that are missing
-                await device.beat(beat=100)
-                await until(lambda: (100, True) in seen.heartbeats)
+
+                async def live() -> bool:
+                    await device.beat(beat=100)
+                    return (100, True) in seen.heartbeats
+
+                await eventually(live)
+                assert (100, False) in seen.heartbeats, "what was there at the look is not counted"
 
     asyncio.run(run())
 
@@ -174,6 +186,22 @@ def test_after_a_loss_of_the_plane_all_sight_is_forgotten_and_a_new_one_begins(
                         return (50, True) in seen.heartbeats
 
                     await eventually(live)
+
+    asyncio.run(run())
+
+
+def test_a_look_that_a_loss_overtakes_makes_no_heartbeat_live(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_nats(tmp_path) as nats, nats.operator() as plane:
+            observer = Observer(plane, lambda *_: None, lambda: "now", 300.0)
+            await observer.start(list)
+            look = asyncio.create_task(observer._look())
+            await asyncio.sleep(0)
+            observer._forget()
+            await look
+            assert not observer.ready
+            await observer._look()
+            assert observer.ready
 
     asyncio.run(run())
 

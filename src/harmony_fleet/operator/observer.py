@@ -1,16 +1,15 @@
 """What this operator sees of the devices, with its own eyes, and whether it is live.
 
 The streams republish what they have stored, with its sequence, so no consumer is needed; what was
-missed is listed again after each connect, and now and then in any case. Revisions are handed out
-again after a loss: a heartbeat is live only above the sequence that the stream had when this
-operator connected, or in a stream that was created since.
+missed is listed again after each connect, and now and then in any case. Whether a heartbeat is live
+is judged by `liveness`, at once and without asking anybody: what waits for its judgement could be
+judged by what became known after it.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.errors import InvalidValue, MalformedMessage
@@ -27,6 +26,7 @@ from harmony_fleet.operator.coordinator import (
     SightForgotten,
     StatusSeen,
 )
+from harmony_fleet.operator.liveness import Liveness, Verdict, judge, looked, lost
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +34,9 @@ Report = Callable[[str, Event], None]
 """Of a device id and what was seen of it. Must not block."""
 
 SOON_S = 1.0
-"""Before a listing that failed is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """The heartbeats' stream when this operator connected."""
-
-    created: str
-    last_sequence: int
+"""Before a listing that failed, or that something seen asks for."""
+MOST_DIGITS = 20
+"""Of a sequence: the server counts in 64 bits."""
 
 
 class Observer:
@@ -50,8 +44,9 @@ class Observer:
         self, plane: Plane, report: Report, now: Callable[[], str], relist_s: float
     ) -> None:
         self._plane, self._report, self._now, self._relist_s = plane, report, now, relist_s
-        self._baseline: Baseline | None = None
+        self._liveness = Liveness()
         self._wanted = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
         self._known: Callable[[], list[str]] = list
 
     async def start(self, known: Callable[[], list[str]]) -> None:
@@ -77,13 +72,23 @@ class Observer:
             if task is not None and task.cancelling():
                 raise asyncio.CancelledError  # nats-py's requests do so, too
 
+    @property
+    def ready(self) -> bool:
+        """Whether a heartbeat that comes now can be live."""
+        return self._liveness.baseline is not None
+
     def list_soon(self) -> None:
-        """What was seen could not be stored: see it again, a little later."""
-        asyncio.get_running_loop().call_later(SOON_S, self._wanted.set)
+        """Look again, a little later; once, however often it is asked for until then."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON_S, self._list_now)
+
+    def _list_now(self) -> None:
+        self._soon = None
+        self._wanted.set()
 
     def _forget(self) -> None:
         """What was seen before a loss may not count: what was stored may be lost as well."""
-        self._baseline = None
+        self._liveness = lost(self._liveness)
         for device_id in self._known():
             self._report(device_id, SightForgotten())
 
@@ -92,8 +97,7 @@ class Observer:
             return False
         try:
             await streams.ensure_streams(self._plane)
-            if self._baseline is None:
-                self._baseline = await self._stream()
+            await self._look()
             await self._list_heartbeats()
             await self._list_statuses()
             await self._list_markers()
@@ -102,9 +106,10 @@ class Observer:
             return False
         return True
 
-    async def _stream(self) -> Baseline:
+    async def _look(self) -> None:
+        asked_in = self._liveness.connection
         state = await streams.stream_state(self._plane, subjects.HEARTBEAT_BUCKET)
-        return Baseline(state.created, state.last_sequence)
+        self._liveness = looked(self._liveness, asked_in, state)
 
     async def _list_heartbeats(self) -> None:
         for name, entry in await streams.list_bucket(self._plane, subjects.HEARTBEAT_BUCKET):
@@ -125,27 +130,16 @@ class Observer:
 
     async def _heartbeat(self, message: Message) -> None:
         name = message.subject.removeprefix(f"{subjects.SEEN_HEARTBEAT}.")
-        self._heard(name, message.payload, await self._live(message))
+        self._heard(name, message.payload, self._live(message))
 
     async def _status(self, message: Message) -> None:
         self._said(message.subject.removeprefix(f"{subjects.SEEN_STATUS}."), message.payload)
 
-    async def _live(self, message: Message) -> bool:
-        """Whether this was stored after this operator connected. Unsure means no."""
-        text = message.headers.get("Nats-Sequence", "")
-        if self._baseline is None or not text.isdigit():
-            return False
-        sequence = int(text)
-        if sequence > self._baseline.last_sequence:
-            return True
-        try:
-            state = await self._stream()
-        except MessagingError:
-            return False
-        if state.created != self._baseline.created:
-            self._baseline = Baseline(state.created, 0)
-            return sequence <= state.last_sequence
-        return False
+    def _live(self, message: Message) -> bool:
+        verdict = judge(self._liveness, _sequence(message))
+        if verdict is Verdict.LOOK_AGAIN:
+            self.list_soon()
+        return verdict is Verdict.LIVE
 
     def _heard(self, name: str, value: bytes, live: bool) -> None:
         device_id, _, role = name.partition(".")
@@ -169,6 +163,12 @@ class Observer:
             logger.warning("a status under %s claims to be another's: ignored", name)
             return
         self._report(name, StatusSeen(status, self._now()))
+
+
+def _sequence(message: Message) -> int | None:
+    text = message.headers.get("Nats-Sequence", "")
+    readable = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    return int(text) if readable else None
 
 
 def read_marker(name: str, value: bytes) -> Marker | None:

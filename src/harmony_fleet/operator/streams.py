@@ -22,6 +22,7 @@ from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 from harmony_fleet.messaging.connection import Plane, RequestRefused
 from harmony_fleet.messaging.keyvalue import Entry, read_entry
 from harmony_fleet.messaging.requests import NO_MESSAGE, Message, read_answer
+from harmony_fleet.operator.liveness import StreamState
 
 _API_TIMEOUT_S: Final = 5.0
 _LIST_TIMEOUT_S: Final = 30.0
@@ -40,13 +41,6 @@ class StreamLimits:
     heartbeat_max_age_s: float = 90.0
     """A device whose last heartbeat is older has none: three intervals."""
     replicas: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    created: str
-    """RFC 3339. Another one than before: the stream was lost and made anew."""
-    last_sequence: int
 
 
 async def ensure_streams(plane: Plane, limits: StreamLimits | None = None) -> None:
