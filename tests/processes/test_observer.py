@@ -22,6 +22,7 @@ from harmony_fleet.operator.coordinator import (
     StatusSeen,
 )
 from harmony_fleet.operator.observer import Observer, read_marker
+from harmony_fleet.operator.streams import StreamLimits
 
 ID = "1" * 32
 MARKER = Marker("pi-1", ID, 3, "2.0.0", Artifact("http://h/a", 10, "a" * 64))
@@ -63,7 +64,7 @@ async def observing(
 ) -> AsyncIterator[Seen]:
     async with nats.operator() as plane:
         seen = Seen(plane, known=known or [])
-        observer = Observer(plane, seen.report, lambda: "now", relist_s)
+        observer = Observer(plane, seen.report, lambda: "now", relist_s, StreamLimits())
         await observer.start(lambda: seen.known)
         running = asyncio.create_task(observer.run())
         try:
@@ -193,7 +194,7 @@ def test_after_a_loss_of_the_plane_all_sight_is_forgotten_and_a_new_one_begins(
 def test_a_look_that_a_loss_overtakes_makes_no_heartbeat_live(tmp_path: Path) -> None:
     async def run() -> None:
         async with running_nats(tmp_path) as nats, nats.operator() as plane:
-            observer = Observer(plane, lambda *_: None, lambda: "now", 300.0)
+            observer = Observer(plane, lambda *_: None, lambda: "now", 300.0, StreamLimits())
             await observer.start(list)
             look = asyncio.create_task(observer._look())
             await asyncio.sleep(0)
@@ -266,7 +267,7 @@ def test_an_observer_can_be_ended_at_any_time(tmp_path: Path) -> None:
     async def run() -> None:
         async with running_nats(tmp_path) as nats, nats.operator() as plane:
             for ticks in range(60):
-                observer = Observer(plane, lambda *_: None, lambda: "now", 300.0)
+                observer = Observer(plane, lambda *_: None, lambda: "now", 300.0, StreamLimits())
                 running = asyncio.create_task(observer.run())
                 await asyncio.sleep(0)
                 observer._wanted.set()

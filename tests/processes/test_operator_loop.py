@@ -1,13 +1,14 @@
 """The operator over a real NATS server, with devices that do what the test tells them."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.processes.fake_device import FakeDevice, Reply, eventually, fake_device, fake_devices
-from tests.processes.nats_fixture import MessagePlane, running_nats, until
+from tests.processes.nats_fixture import MessagePlane, connected, running_nats, until
 from tests.processes.operator_world import (
     BASE_URL,
     KEEN,
@@ -32,6 +33,7 @@ from harmony_fleet.operator.loop import UnknownDevice, UnknownRelease
 from harmony_fleet.operator.ports import StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
 from harmony_fleet.operator.sqlite_store import SqliteStore
+from harmony_fleet.operator.streams import StreamLimits, ensure_streams
 from harmony_fleet.testing.fake_store import FakeStore
 
 P = AgentUpgradePhase
@@ -271,6 +273,31 @@ def test_a_bucket_that_is_lost_is_made_again_and_the_order_written_again(
             await world.phase(P.STAGING)
 
     in_world(tmp_path, use, KEEN)
+
+
+def test_no_listing_changes_the_streams_to_other_limits_than_the_operator_was_given(
+    tmp_path: Path,
+) -> None:
+    limits = StreamLimits(heartbeat_max_age_s=7.5)
+
+    async def run() -> None:
+        async with running_nats(tmp_path) as nats, connected(nats.operator_endpoint()) as plane:
+            await ensure_streams(plane, limits)
+            settings = replace(KEEN, streams=limits)
+            async with operating(nats, FakeStore(QuickClock()), settings) as world:
+                await world.operator.register("pi-1")
+                await world.upgrade()
+                async with fake_device(nats) as device:
+                    await device.ordered()
+                assert await max_age_s(plane) == 7.5
+
+    asyncio.run(run())
+
+
+async def max_age_s(plane: Plane) -> float:
+    name = subjects.stream(subjects.HEARTBEAT_BUCKET)
+    answer = await plane.request(f"$JS.API.STREAM.INFO.{name}", b"", 2)
+    return float(json.loads(answer.payload)["config"]["max_age"]) / 1e9
 
 
 def test_an_emptied_bucket_gets_the_order_again(tmp_path: Path) -> None:

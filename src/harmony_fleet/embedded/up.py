@@ -28,7 +28,7 @@ from harmony_fleet.operator.loop import Operator, Settings
 from harmony_fleet.operator.ports import DeviceStore
 from harmony_fleet.operator.releases import INCOMING, Shelf, incoming_file
 from harmony_fleet.operator.sqlite_store import SqliteStore
-from harmony_fleet.operator.streams import StreamLimits, ensure_streams
+from harmony_fleet.operator.streams import ensure_streams
 from harmony_fleet.operator.system import RandomIds, SystemClock
 from harmony_fleet.release.build import artifact_name, build
 
@@ -73,7 +73,6 @@ class UpSettings:
     """0: the one that this folder used last, else any that is free."""
     nats_server: Path | None = None
     """A binary to run instead of the one that was installed along."""
-    streams: StreamLimits = field(default_factory=StreamLimits)
     operator: Settings = field(default_factory=Settings)
 
 
@@ -169,7 +168,7 @@ async def _message_plane(
             f"the NATS server at {nats.url} does not take the operator's connection: see its log "
             f"in {folder.nats}"
         )
-    await ensure_streams(plane, settings.streams)
+    await ensure_streams(plane, settings.operator.streams)
     return nats, plane
 
 

@@ -44,6 +44,7 @@ from harmony_fleet.operator.coordinator import (
 from harmony_fleet.operator.observer import Observer, read_marker
 from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError
 from harmony_fleet.operator.records import DeviceRecord, Happening
+from harmony_fleet.operator.streams import StreamLimits
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class Settings:
     relist_s: float = 300.0
     """How often the buckets are compared with the store although nothing seems lost."""
     command_limit_s: float = 5.0
+    streams: StreamLimits = field(default_factory=StreamLimits)
+    """What every listing ensures, as whoever made the streams did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class Operator:
         self._store, self._plane, self._clock, self._ids = store, plane, clock, ids
         self._artifact_base_url = artifact_base_url.rstrip("/")
         self._commands = FleetCommandsClient(plane, settings.command_limit_s)
-        self._observer = Observer(plane, self._saw, clock.now, settings.relist_s)
+        self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._devices: dict[str, _Device] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 

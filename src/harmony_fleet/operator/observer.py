@@ -41,9 +41,15 @@ MOST_DIGITS = 20
 
 class Observer:
     def __init__(
-        self, plane: Plane, report: Report, now: Callable[[], str], relist_s: float
+        self,
+        plane: Plane,
+        report: Report,
+        now: Callable[[], str],
+        relist_s: float,
+        limits: streams.StreamLimits,
     ) -> None:
         self._plane, self._report, self._now, self._relist_s = plane, report, now, relist_s
+        self._limits = limits
         self._liveness = Liveness()
         self._wanted = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
@@ -96,7 +102,7 @@ class Observer:
         if not self._plane.connected:
             return False
         try:
-            await streams.ensure_streams(self._plane)
+            await streams.ensure_streams(self._plane, self._limits)
             await self._look()
             await self._list_heartbeats()
             await self._list_statuses()
