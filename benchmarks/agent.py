@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from demo.processes import processes_of
+
 from benchmarks.table import Figure, median
 from benchmarks.world import VERSIONS, World
 from harmony_fleet.contracts import subjects
@@ -74,16 +76,12 @@ def _start(machine: MachineRoot) -> "subprocess.Popen[bytes]":
 
 
 def _primary(root: Path) -> int:
-    link = os.fsencode(MachineRoot(root).link)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if link in words and b"guard" not in words:
-                return int(entry.name)
-    raise LookupError(f"no agent runs below {root}")
+    device = processes_of(root)
+    device.scan()
+    primary = device.primary()
+    if primary is None:
+        raise LookupError(f"no agent runs below {root}")
+    return primary.pid
 
 
 def _cpu_s(pid: int) -> float:

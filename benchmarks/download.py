@@ -1,18 +1,16 @@
 """Download and verify 200 MB from a local server, in turn with `curl` and `sha256sum`."""
 
-import functools
 import hashlib
-import http.server
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.files import served
 from benchmarks.table import Figure, median
 
 SIZE_BYTES = 200 * 1000 * 1000
@@ -29,27 +27,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_words: object) -> None:
-        return
-
-
 def measure() -> Iterator[Figure]:
     if shutil.which("curl") is None:
         raise SystemExit("bench: curl is missing; install it, the comparison is with it")
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, served(Path(name)) as base:
+        folder, url = Path(name), f"{base}/file"
         sha256 = _make(folder / "file")
-        handler = functools.partial(_Quiet, directory=name)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/file"
         ours, theirs, grown_kib = [], [], 0
         for _ in range(ROUNDS):
             taken, grown_kib = _ours(url, sha256, folder / "ours")
             ours.append(taken)
             theirs.append(_theirs(url, sha256, folder / "theirs"))
-        server.shutdown()
     ratio = median([a / b for a, b in zip(ours, theirs, strict=True)])
     note = f"{median(ours):.2f} s with fsync, against {median(theirs):.2f} s without"
     yield Figure("download and verify 200 MB, against curl + sha256sum", ratio, "", 0.6, note)

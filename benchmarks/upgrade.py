@@ -4,9 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from demo.processes import Agent, DeviceProcesses, find_supervisor
+from demo.processes import follow, processes_of
 
 from benchmarks.table import Figure, median, quantile
 from benchmarks.world import VERSIONS, World
@@ -20,6 +19,7 @@ from harmony_fleet.messaging.requests import Message
 
 UPGRADES = 8
 STOPS = 200
+SCAN_S = 0.02
 TIMING = Timing(interval_s=1.0, quick_interval_s=0.25, probation_s=1.0, stop_limit_s=20.0)
 
 
@@ -69,7 +69,8 @@ async def measure(world: World) -> AsyncIterator[Figure]:
     await plane.subscribe(f"{subjects.answer_prefix('mover')}*.*", wire.answered)
     await plane.subscribe(f"{subjects.SEEN_HEARTBEAT}.mover.*", wire.beat)
     await plane.subscribe(f"{subjects.SEEN_STATUS}.mover", wire.said)
-    watching = asyncio.create_task(_watch(processes := _processes(root)))
+    processes = processes_of(root)
+    watching = asyncio.create_task(follow([processes], SCAN_S))
     commits, handovers, gaps, cpu = [], [], [], []
     for number in range(UPGRADES):
         wire.begin(VERSIONS[(number + 1) % 2])
@@ -91,28 +92,6 @@ async def measure(world: World) -> AsyncIterator[Figure]:
     yield Figure("upgrade: seconds without an agent", without_s, "s", 0)
     # The watcher and this listener run in the same process: what the figure holds is more.
     yield Figure("upgrade: control-plane CPU, with the listener", 1000 * median(cpu), "ms")
-
-
-def _processes(root: Path) -> DeviceProcesses:
-    supervisor = find_supervisor(root)
-    if supervisor is None:
-        raise LookupError(f"nobody supervises {root}")
-    return DeviceProcesses(root, supervisor)
-
-
-async def _watch(device: DeviceProcesses) -> None:
-    loop = asyncio.get_running_loop()
-
-    def follow(agent: Agent) -> None:
-        def ended() -> None:
-            loop.remove_reader(agent.descriptor)
-            device.ended(agent)
-
-        loop.add_reader(agent.descriptor, ended)
-
-    while True:
-        device.scan(follow)
-        await asyncio.sleep(0.02)
 
 
 async def measure_operator(world: World) -> AsyncIterator[Figure]:

@@ -1,16 +1,14 @@
 """A control plane in this process and devices beside it, for measuring; ended by process id."""
 
 import asyncio
-import functools
-import http.server
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.files import served
 from harmony_fleet.embedded.local_device import LocalDevice, prepare, spawn_supervisor
 from harmony_fleet.embedded.local_device import stop_supervisor as stop
 from harmony_fleet.embedded.nats import EmbeddedNats
@@ -29,11 +27,6 @@ from harmony_fleet.release.manifest import ReleaseFile
 VERSIONS = ("1.0.0", "1.1.0")
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_words: object) -> None:
-        return
-
-
 @dataclass
 class World:
     folder: Path
@@ -41,8 +34,6 @@ class World:
     plane: Plane
     store: SqliteStore
     operator: Operator
-    url: str
-    """Of the artifacts."""
 
     @property
     def artifacts(self) -> Path:
@@ -97,13 +88,11 @@ async def add_release(store: SqliteStore, made: ReleaseFile) -> None:
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
         (folder / "artifacts").mkdir()
+        url = stack.enter_context(served(folder / "artifacts"))
         releases = [build(version, folder / "artifacts") for version in VERSIONS]
-        handler = functools.partial(_Quiet, directory=str(folder / "artifacts"))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         nats = await EmbeddedNats.start(folder / "nats")
         credentials = nats.accounts.operator_credentials
         plane = Plane(Endpoint((nats.url,), credentials, "operator", "_INBOX_operator"))
@@ -114,11 +103,10 @@ async def world() -> AsyncIterator[World]:
         store = SqliteStore(folder / "store.db", clock)
         for made in releases:
             await add_release(store, made)
-        url = f"http://127.0.0.1:{server.server_port}"
         operator = Operator(store, plane, clock, RandomIds(), url)
         running = asyncio.create_task(operator.run())
         try:
-            yield World(folder, nats, plane, store, operator, url)
+            yield World(folder, nats, plane, store, operator)
         finally:
             for root in (folder / "devices").glob("*"):
                 await asyncio.to_thread(stop, root)
@@ -126,5 +114,3 @@ async def world() -> AsyncIterator[World]:
             await plane.close()
             await store.close()
             await nats.stop()
-            await asyncio.to_thread(server.shutdown)
-            server.server_close()

@@ -1,8 +1,9 @@
 """Which agent processes run on a device, seen from outside: /proc and pidfds, nothing it says."""
 
+import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,6 @@ class Agent:
     descriptor: int
     """A pidfd: readable when the process has ended, and never of another one."""
     candidate: bool
-    started_s: float
-    """Monotonic, when it was first seen."""
 
 
 @dataclass
@@ -29,22 +28,27 @@ class DeviceProcesses:
     without_since_s: float | None = None
     """Monotonic; None while at least one runs."""
     gaps_s: list[float] = field(default_factory=list)
-    """Each time without any agent process, since the last `reset`."""
+    """Each time without any agent process, since the last `begin`."""
 
-    def scan(self, watch: Callable[[Agent], None]) -> None:
-        """Find those that are new."""
+    def begin(self) -> None:
+        """From now on count anew."""
+        self.gaps_s.clear()
+
+    def scan(self) -> list[Agent]:
+        """Those that are new; `ended` is to be called for each of them."""
+        found = []
         for pid in _children(self.supervisor):
             if pid not in self.agents and (candidate := self._is_agent(pid)) is not None:
                 try:
                     descriptor = os.pidfd_open(pid)
                 except ProcessLookupError:
                     continue
-                agent = Agent(pid, descriptor, candidate, time.monotonic())
-                self.agents[pid] = agent
-                watch(agent)
+                self.agents[pid] = Agent(pid, descriptor, candidate)
+                found.append(self.agents[pid])
         if self.agents and self.without_since_s is not None:
             self.gaps_s.append(time.monotonic() - self.without_since_s)
             self.without_since_s = None
+        return found
 
     def ended(self, agent: Agent) -> None:
         os.close(agent.descriptor)
@@ -56,12 +60,13 @@ class DeviceProcesses:
         open_s = 0.0 if self.without_since_s is None else time.monotonic() - self.without_since_s
         return max([0.0, open_s, *self.gaps_s])
 
+    def primary(self) -> Agent | None:
+        return next((agent for agent in self.agents.values() if not agent.candidate), None)
+
     def primary_version(self) -> str | None:
         """By the file that the running primary holds open, not by its word."""
-        for agent in self.agents.values():
-            if not agent.candidate:
-                return _version_of(agent.pid)
-        return None
+        primary = self.primary()
+        return None if primary is None else _version_of(primary.pid)
 
     def _is_agent(self, pid: int) -> bool | None:
         """Whether it is a candidate; None for what is no agent, or not yet."""
@@ -72,7 +77,34 @@ class DeviceProcesses:
         return b"candidate" in words
 
 
-def find_supervisor(root: Path) -> int | None:
+async def follow(devices: Collection[DeviceProcesses], scan_s: float) -> None:
+    """Until cancelled: see each agent come, by looking every `scan_s`, and go, by its pidfd."""
+    while True:
+        for device in devices:
+            for agent in device.scan():
+                _tell_when_ended(device, agent)
+        await asyncio.sleep(scan_s)
+
+
+def _tell_when_ended(device: DeviceProcesses, agent: Agent) -> None:
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(agent.descriptor)
+        device.ended(agent)
+
+    loop.add_reader(agent.descriptor, ended)
+
+
+def processes_of(root: Path) -> DeviceProcesses:
+    """Raises LookupError: nobody supervises this root."""
+    supervisor = _find_supervisor(root)
+    if supervisor is None:
+        raise LookupError(f"nobody supervises {root}")
+    return DeviceProcesses(root, supervisor)
+
+
+def _find_supervisor(root: Path) -> int | None:
     """The process whose command line says that it supervises this root."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from demo.processes import Agent, DeviceProcesses, find_supervisor
+from demo.processes import DeviceProcesses, follow, processes_of
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.errors import MalformedMessage
 from harmony_fleet.contracts.heartbeat import Heartbeat
@@ -80,13 +80,6 @@ class Watcher:
     devices: dict[str, DeviceProcesses]
     heard: dict[str, Hearing] = field(default_factory=dict)
 
-    async def watch(self) -> None:
-        """Until cancelled."""
-        while True:
-            for device in self.devices.values():
-                device.scan(lambda agent, device=device: self._follow(device, agent))  # type: ignore[misc]
-            await asyncio.sleep(SCAN_S)
-
     async def hear(self, message: Message) -> None:
         try:
             beat = codec.decode(Heartbeat, message.payload)
@@ -96,7 +89,7 @@ class Watcher:
 
     def begin(self) -> None:
         for device in self.devices.values():
-            device.gaps_s.clear()
+            device.begin()
         for hearing in self.heard.values():
             hearing.reset()
 
@@ -124,15 +117,6 @@ class Watcher:
         faults = _faults(found, str(view.get("current_version")), expected)
         return Finding(**{**asdict(found), "faults": faults})
 
-    def _follow(self, device: DeviceProcesses, agent: Agent) -> None:
-        loop = asyncio.get_running_loop()
-
-        def ended() -> None:
-            loop.remove_reader(agent.descriptor)
-            device.ended(agent)
-
-        loop.add_reader(agent.descriptor, ended)
-
 
 def _faults(found: Finding, said: str, expected: Expected) -> tuple[str, ...]:
     faults = []
@@ -153,7 +137,7 @@ async def _serve(watcher: Watcher) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    watching = asyncio.create_task(watcher.watch())
+    watching = asyncio.create_task(follow(watcher.devices.values(), SCAN_S))
     while line := await reader.readline():
         order = json.loads(line)
         if "judge" in order:
@@ -171,12 +155,10 @@ async def _serve(watcher: Watcher) -> None:
 
 async def _main(data: Path, roots: list[Path]) -> None:
     up = json.loads((data / "up.json").read_text())
-    devices = {}
-    for root in roots:
-        supervisor = find_supervisor(root)
-        if supervisor is None:
-            raise SystemExit(f"watcher: nobody supervises {root}")
-        devices[root.name] = DeviceProcesses(root, supervisor)
+    try:
+        devices = {root.name: processes_of(root) for root in roots}
+    except LookupError as error:
+        raise SystemExit(f"watcher: {error}") from error
     watcher = Watcher(up["url"], (data / "token").read_text().strip(), devices)
     credentials = Accounts.open(data / "nats" / "accounts").operator_credentials
     plane = Plane(Endpoint((up["nats_url"],), credentials, "watcher", "_INBOX_watcher"))
