@@ -18,6 +18,7 @@ from demo.story import STEPS, Outcome, tell
 from demo.without import PROTECTIONS, run_without
 from harmony_fleet.contracts.errors import FleetError
 
+COLUMNS = ("release", "device", "ended", "cause", "runs", "starts", "no agent", "silent", "")
 FOLDER = Path(__file__).parent.parent / ".demo"
 
 
@@ -67,7 +68,7 @@ def _tell_all(ready: Stage, console: Console, keep: bool) -> int:
 def _conclude(console: Console, outcomes: Sequence[Outcome], passed: bool, took_s: float) -> None:
     console.rule("[bold]what the watcher saw", align="left")
     table = Table(box=None, pad_edge=False)
-    for title in ("release", "device", "ended", "cause", "runs", "no agent", "heartbeat gap", ""):
+    for title in COLUMNS:
         table.add_column(title, no_wrap=title != "")
     for outcome in outcomes:
         for found in outcome.findings:
@@ -77,6 +78,7 @@ def _conclude(console: Console, outcomes: Sequence[Outcome], passed: bool, took_
                 found.phase,
                 found.cause or "",
                 found.version,
+                str(found.starts),
                 f"{found.without_agent_s:.2f} s",
                 f"{found.heartbeat_gap_s:.2f} s",
                 "[red]" + "; ".join(found.faults) if found.faults else "[green]ok",

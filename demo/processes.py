@@ -8,14 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NOT_AN_AGENT = frozenset({b"guard", b"--self-test", b"--version", b"check-config"})
+PREFIX = "fleet-agent-v"
+"""Of a version's file."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Agent:
     pid: int
     descriptor: int
     """A pidfd: readable when the process has ended, and never of another one."""
     candidate: bool
+    started_through: str | None
+    """The version that the link led to when the process was first seen."""
+    opened: str | None = None
+    """The version of the file that it holds open, once it does."""
+
+    @property
+    def version(self) -> str | None:
+        """What it runs, not what it says: where it ended too early to be read, by the link."""
+        return self.opened or self.started_through
 
 
 @dataclass
@@ -29,10 +40,13 @@ class DeviceProcesses:
     """Monotonic; None while at least one runs."""
     gaps_s: list[float] = field(default_factory=list)
     """Each time without any agent process, since the last `begin`."""
+    started: list[Agent] = field(default_factory=list)
+    """Each process of the permanent service that came since the last `begin`."""
 
     def begin(self) -> None:
         """From now on count anew."""
         self.gaps_s.clear()
+        self.started.clear()
 
     def scan(self) -> list[Agent]:
         """Those that are new; `ended` is to be called for each of them."""
@@ -43,8 +57,11 @@ class DeviceProcesses:
                     descriptor = os.pidfd_open(pid)
                 except ProcessLookupError:
                     continue
-                self.agents[pid] = Agent(pid, descriptor, candidate)
-                found.append(self.agents[pid])
+                found.append(Agent(pid, descriptor, candidate, self._linked()))
+        self.agents |= {agent.pid: agent for agent in found}
+        self.started += [agent for agent in found if not agent.candidate]
+        for agent in self.agents.values():
+            agent.opened = agent.opened or _opened_by(agent.pid)
         if self.agents and self.without_since_s is not None:
             self.gaps_s.append(time.monotonic() - self.without_since_s)
             self.without_since_s = None
@@ -63,10 +80,15 @@ class DeviceProcesses:
     def primary(self) -> Agent | None:
         return next((agent for agent in self.agents.values() if not agent.candidate), None)
 
-    def primary_version(self) -> str | None:
-        """By the file that the running primary holds open, not by its word."""
-        primary = self.primary()
-        return None if primary is None else _version_of(primary.pid)
+    def starts_of(self, version: str) -> int:
+        """How often that version was started as the permanent agent, since the last `begin`."""
+        return sum(agent.version == version for agent in self.started)
+
+    def _linked(self) -> str | None:
+        try:
+            return _version_in((self.root / "usr/local/bin/fleet-agent").readlink())
+        except OSError:  # no link: a plain file
+            return None
 
     def _is_agent(self, pid: int) -> bool | None:
         """Whether it is a candidate; None for what is no agent, or not yet."""
@@ -128,12 +150,14 @@ def _command(pid: int) -> list[bytes]:
         return []
 
 
-def _version_of(pid: int) -> str | None:
+def _opened_by(pid: int) -> str | None:
     try:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            name = descriptor.readlink().name.removesuffix(" (deleted)")
-            if name.startswith("fleet-agent-v"):
-                return name.removeprefix("fleet-agent-v")
+        files = [descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
     except OSError:
         return None
-    return None
+    return next(filter(None, map(_version_in, files)), None)
+
+
+def _version_in(file: Path) -> str | None:
+    name = file.name.removesuffix(" (deleted)")
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.releases import build_release, tamper
-from demo.stage import FLEET, Stage
+from demo.stage import FLEET, TIMING, Stage
 from demo.watcher import Expected, Finding
 
 STEP_LIMIT_S = 25
-NO_GAP_S = 0.0
 ONE_RESTART_S = 1.5
 """The pause before a restart, a guard that rolls back, and the start of an interpreter."""
 
@@ -21,39 +20,49 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Step:
     title: str
-    version: str
     expected: Expected
     overlay: str | None = None
     tampered: bool = False
     """The release's file is changed after the fleet knows its digest."""
 
+    @property
+    def version(self) -> str:
+        return self.expected.release
+
 
 GOOD = "1.1.0"
 
 STEPS = (
-    Step("a good release", GOOD, Expected(GOOD, "Succeeded", None, NO_GAP_S)),
+    Step(
+        "a good release",
+        Expected(GOOD, GOOD, "Succeeded", starts_least=1, starts_most=1),
+    ),
     Step(
         "bytes that do not match their hash",
-        "1.2.0",
-        Expected(GOOD, "Failed", "digest_mismatch", NO_GAP_S),
+        Expected("1.2.0", GOOD, "Failed", "digest_mismatch"),
         tampered=True,
     ),
     Step(
         "a version whose self-test fails",
-        "1.3.0",
-        Expected(GOOD, "Failed", "self_test_failed", NO_GAP_S),
+        Expected("1.3.0", GOOD, "Failed", "self_test_failed"),
         overlay="needs_missing_module",
     ),
     Step(
         "a version that starts and is never heard",
-        "1.4.0",
-        Expected(GOOD, "RolledBack", "candidate_silent", NO_GAP_S),
+        Expected("1.4.0", GOOD, "RolledBack", "candidate_silent"),
         overlay="never_heartbeats",
     ),
     Step(
         "a version that is committed, then crash-loops",
-        "1.5.0",
-        Expected(GOOD, "RolledBack", "crash_loop", ONE_RESTART_S),
+        Expected(
+            "1.5.0",
+            GOOD,
+            "RolledBack",
+            "crash_loop",
+            starts_least=2,
+            starts_most=TIMING.starts_allowed,
+            gap_limit_s=ONE_RESTART_S,
+        ),
         overlay="crashes_as_primary",
     ),
 )

@@ -28,11 +28,16 @@ SCAN_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Expected:
+    release: str
+    """What was ordered."""
     version: str
     """What every primary runs in the end, by the file that it holds open."""
     phase: str
-    cause: str | None
-    gap_limit_s: float
+    cause: str | None = None
+    starts_least: int = 0
+    starts_most: int = 0
+    """How often the release is started as the permanent agent: never, if it is refused before."""
+    gap_limit_s: float = 0.0
     """The longest time that a device may be without any agent process."""
 
 
@@ -48,6 +53,8 @@ class Finding:
     """The evidence that travelled with the cause."""
     without_agent_s: float
     heartbeat_gap_s: float
+    starts: int
+    """Of the release, as the permanent agent."""
     faults: tuple[str, ...]
     """Where it is not as expected; empty when it is."""
 
@@ -104,14 +111,16 @@ class Watcher:
         upgrade = view.get("upgrade") or {}
         cause = upgrade.get("cause") or {}
         device, hearing = self.devices[name], self.heard.get(name, Hearing())
+        primary = device.primary()
         found = Finding(
             name,
-            device.primary_version(),
+            primary.opened if primary else None,
             upgrade.get("phase"),
             cause.get("kind"),
             cause.get("evidence") or cause.get("sentence") or "",
             device.longest_gap_s(),
             hearing.gap_s(),
+            device.starts_of(expected.release),
             (),
         )
         faults = _faults(found, str(view.get("current_version")), expected)
@@ -128,6 +137,11 @@ def _faults(found: Finding, said: str, expected: Expected) -> tuple[str, ...]:
         faults.append(f"ended {found.phase}, {found.cause}: not {expected.phase}, {expected.cause}")
     if found.without_agent_s > expected.gap_limit_s:
         faults.append(f"was without an agent for {found.without_agent_s:.2f} s")
+    if not expected.starts_least <= found.starts <= expected.starts_most:
+        faults.append(
+            f"started {expected.release} {found.starts} times, "
+            f"not {expected.starts_least} to {expected.starts_most}"
+        )
     if not found.heartbeat_gap_s:
         faults.append("was never heard")
     return tuple(faults)
