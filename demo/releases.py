@@ -1,7 +1,6 @@
 """The releases of the story: good ones, and bad ones made by overlaying modules on the source."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import harmony_fleet
@@ -23,19 +22,16 @@ def build_release(version: str, folder: Path, overlay: str | None = None) -> Pat
     return folder / artifact_name(version)
 
 
-@dataclass(frozen=True, slots=True)
-class Tampering:
-    """What is done to a release's file after the fleet knows its digest."""
-
-    before: bytes = b"#!/usr/bin/python3 -IS\n"
-    after: bytes = b"#!/usr/bin/python3 -SI\n"
-    """The same flags, the same size, a working agent: nothing but its digest tells."""
+BEFORE = b"#!/usr/bin/python3 -IS\n"
+AFTER = b"#!/usr/bin/python3 -SI\n"
+"""The same flags, the same size, a working agent: nothing but its digest tells."""
 
 
-def tamper(file: Path, with_what: Tampering = Tampering()) -> None:
+def tamper(file: Path) -> None:
+    """Change a release's file without changing its size or what it does."""
     content = file.read_bytes()
-    if not content.startswith(with_what.before):
+    if not content.startswith(BEFORE):
         raise ValueError(f"{file} does not begin as an agent does")
     new = file.with_name(f".{file.name}.new")
-    new.write_bytes(with_what.after + content[len(with_what.before) :])
+    new.write_bytes(AFTER + content[len(BEFORE) :])
     new.replace(file)

@@ -39,17 +39,17 @@ STEPS = (
     ),
     Step(
         "bytes that do not match their hash",
-        Expected("1.2.0", GOOD, "Failed", "digest_mismatch"),
+        Expected("1.2.0", GOOD, "Failed", "digest_mismatch", "the server sent has the SHA-256"),
         tampered=True,
     ),
     Step(
         "a version whose self-test fails",
-        Expected("1.3.0", GOOD, "Failed", "self_test_failed"),
+        Expected("1.3.0", GOOD, "Failed", "self_test_failed", "No module named 'acme_sensor_sdk'"),
         overlay="needs_missing_module",
     ),
     Step(
         "a version that starts and is never heard",
-        Expected("1.4.0", GOOD, "RolledBack", "candidate_silent"),
+        Expected("1.4.0", GOOD, "RolledBack", "candidate_silent", "never got a heartbeat"),
         overlay="never_heartbeats",
     ),
     Step(
@@ -59,6 +59,7 @@ STEPS = (
             GOOD,
             "RolledBack",
             "crash_loop",
+            "the new cache index cannot be opened twice",
             starts_least=2,
             starts_most=TIMING.starts_allowed,
             gap_limit_s=ONE_RESTART_S,

@@ -24,6 +24,8 @@ from harmony_fleet.messaging.connection import Endpoint, Plane
 from harmony_fleet.messaging.requests import Message
 
 SCAN_S = 0.01
+SETTLE_S = 3.0
+"""What was reported and what runs may be so far apart on a slow machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Expected:
     """What every primary runs in the end, by the file that it holds open."""
     phase: str
     cause: str | None = None
+    words: str = ""
+    """What the evidence, or else the sentence, must say."""
     starts_least: int = 0
     starts_most: int = 0
     """How often the release is started as the permanent agent: never, if it is refused before."""
@@ -46,6 +50,8 @@ class Finding:
     """What was observed of one device in one step."""
 
     device_id: str
+    release: str | None
+    """What the device's last upgrade was to."""
     version: str | None
     phase: str | None
     cause: str | None
@@ -101,11 +107,23 @@ class Watcher:
             hearing.reset()
 
     async def judge(self, expected: Expected) -> list[Finding]:
+        """As soon as nothing is at fault, or else as it is after `SETTLE_S`."""
+        ends_s = time.monotonic() + SETTLE_S
+        while True:
+            found = self.findings(await self._views(), expected)
+            if time.monotonic() > ends_s or not any(one.faults for one in found):
+                return found
+            await asyncio.sleep(0.1)
+
+    async def _views(self) -> dict[str, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with httpx.AsyncClient(base_url=self.api, headers=headers) as client:
+        async with httpx.AsyncClient(base_url=self.api, headers=headers, timeout=15) as client:
             views = (await client.get("/api/v1/devices")).json()["devices"]
-        by_id = {view["device_id"]: view for view in views}
-        return [self._find(name, by_id.get(name, {}), expected) for name in self.devices]
+        return {view["device_id"]: view for view in views}
+
+    def findings(self, views: dict[str, dict[str, Any]], expected: Expected) -> list[Finding]:
+        """One for each device that is watched, whether or not the control plane knows it."""
+        return [self._find(name, views.get(name, {}), expected) for name in self.devices]
 
     def _find(self, name: str, view: dict[str, Any], expected: Expected) -> Finding:
         upgrade = view.get("upgrade") or {}
@@ -114,6 +132,7 @@ class Watcher:
         primary = device.primary()
         found = Finding(
             name,
+            upgrade.get("to_version"),
             primary.opened if primary else None,
             upgrade.get("phase"),
             cause.get("kind"),
@@ -123,18 +142,23 @@ class Watcher:
             device.starts_of(expected.release),
             (),
         )
-        faults = _faults(found, str(view.get("current_version")), expected)
+        faults = faults_of(found, str(view.get("current_version")), expected)
         return Finding(**{**asdict(found), "faults": faults})
 
 
-def _faults(found: Finding, said: str, expected: Expected) -> tuple[str, ...]:
+def faults_of(found: Finding, said: str, expected: Expected) -> tuple[str, ...]:
+    """`said` is the version that the control plane believes to run."""
     faults = []
+    if found.release != expected.release:
+        faults.append(f"its last upgrade was to {found.release}, not to {expected.release}")
     if found.version != expected.version:
         faults.append(f"runs {found.version}, not {expected.version}")
     if said != found.version:
         faults.append(f"the control plane says {said}")
     if (found.phase, found.cause) != (expected.phase, expected.cause):
         faults.append(f"ended {found.phase}, {found.cause}: not {expected.phase}, {expected.cause}")
+    if expected.words not in found.words:
+        faults.append(f"the cause does not say {expected.words!r}, but {found.words[-300:]!r}")
     if found.without_agent_s > expected.gap_limit_s:
         faults.append(f"was without an agent for {found.without_agent_s:.2f} s")
     if not expected.starts_least <= found.starts <= expected.starts_most:
