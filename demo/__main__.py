@@ -11,14 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from demo.stage import DEVICES, PLAIN_FILE, Stage, StageFailed, stage
-from demo.story import STEPS, Outcome, tell
+from demo.story import STEPS, Outcome, Step, tell
+from demo.verdict import lines, summary
 from demo.without import PROTECTIONS, run_without
+from harmony_fleet import __version__
 from harmony_fleet.contracts.errors import FleetError
 
-COLUMNS = ("release", "device", "ended", "cause", "runs", "starts", "no agent", "silent", "")
+SCENE = (
+    f"This machine plays a fleet: a control plane and {len(DEVICES)} devices, all real processes. "
+    f"Each device runs its agent, version {__version__}; {PLAIN_FILE}'s is installed as a plain "
+    "file, the others' by a link. A watcher follows the processes and hears the heartbeats, and "
+    "takes nobody's word for what runs."
+)
 FOLDER = Path(__file__).parent.parent / ".demo"
 
 
@@ -31,10 +38,11 @@ def main() -> int:
             console.rule(f"[bold]without its {arguments.without} protection")
             folder = data.parent / f"without-{arguments.without}"
             return run_without(arguments.without, folder)
+        _say(console, f"Starting a control plane and {len(DEVICES)} devices …", "dim")
         with stage(data, arguments.nats_server, arguments.keep) as ready:
             return _tell_all(ready, console, arguments.keep)
     except (StageFailed, FleetError) as error:
-        console.print(f"[red]demo:[/red] {error}", soft_wrap=True)
+        console.print(f"[red]demo:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
 
 
@@ -49,13 +57,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tell_all(ready: Stage, console: Console, keep: bool) -> int:
     began_s = time.monotonic()
-    console.print(
-        f"{len(DEVICES)} devices run, {PLAIN_FILE} installed as a plain file, the others by a link."
-    )
+    _say(console, SCENE)
     outcomes: list[Outcome] = []
     for number, step in enumerate(STEPS, 1):
-        console.rule(f"[bold]{number}. {step.version}: {step.title}", align="left")
-        outcomes.append(tell(ready, step, lambda text: console.print(text, style="dim")))
+        outcomes.append(_tell_one(ready, console, number, step))
         if not outcomes[-1].as_expected:
             break
     passed = len(outcomes) == len(STEPS) and all(one.as_expected for one in outcomes)
@@ -65,26 +70,25 @@ def _tell_all(ready: Stage, console: Console, keep: bool) -> int:
     return 0 if passed else 1
 
 
+def _tell_one(ready: Stage, console: Console, number: int, step: Step) -> Outcome:
+    console.print()
+    console.rule(f"[bold]{number} of {len(STEPS)}. {step.version}: {step.title}", align="left")
+    _say(console, step.about)
+    outcome = tell(ready, step, lambda text: _say(console, text, "dim"))
+    _say(console, f"Watcher: {summary(outcome)}.", "green" if outcome.as_expected else "red")
+    return outcome
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """As it is: no word of it is taken for a style."""
+    console.print(text, style=style, markup=False)
+
+
 def _conclude(console: Console, outcomes: Sequence[Outcome], passed: bool, took_s: float) -> None:
+    console.print()
     console.rule("[bold]what the watcher saw", align="left")
-    table = Table(box=None, pad_edge=False)
-    for title in COLUMNS:
-        table.add_column(title, no_wrap=title != "")
-    for outcome in outcomes:
-        for found in outcome.findings:
-            table.add_row(
-                outcome.step.version,
-                found.device_id,
-                found.phase,
-                found.cause or "",
-                found.version,
-                str(found.starts),
-                f"{found.without_agent_s:.2f} s",
-                f"{found.heartbeat_gap_s:.2f} s",
-                "[red]" + "; ".join(found.faults) if found.faults else "[green]ok",
-            )
-        table.add_section()
-    console.print(table)
+    for style, text in lines(outcomes):
+        _say(console, text, style)
     if passed:
         console.print(
             f"\n[bold green]VERDICT: passed.[/] One good release and four bad ones in "

@@ -20,6 +20,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Step:
     title: str
+    about: str
+    """For somebody who sees it for the first time."""
     expected: Expected
     overlay: str | None = None
     tampered: bool = False
@@ -35,25 +37,34 @@ GOOD = "1.1.0"
 STEPS = (
     Step(
         "a good release",
+        "Each agent fetches it, checks it, and starts it beside itself. Only when the control "
+        "plane has heard the new one does the old one end. The new one is on probation first.",
         Expected(GOOD, GOOD, "Succeeded", starts_least=1, starts_most=1),
     ),
     Step(
         "bytes that do not match their hash",
+        "Its file is changed after the fleet has learned its hash. The changed file is a working "
+        "agent of the same size: only its hash tells. It must be refused before it can run.",
         Expected("1.2.0", GOOD, "Failed", "digest_mismatch", "the server sent has the SHA-256"),
         tampered=True,
     ),
     Step(
         "a version whose self-test fails",
+        "It imports a module that no device has. Its self-test must say so; it must never start.",
         Expected("1.3.0", GOOD, "Failed", "self_test_failed", "No module named 'acme_sensor_sdk'"),
         overlay="needs_missing_module",
     ),
     Step(
         "a version that starts and is never heard",
+        "It passes its self-test, starts beside the old agent, and sends no heartbeat. The old "
+        "agent must wait for that in vain, end it, and go on.",
         Expected("1.4.0", GOOD, "RolledBack", "candidate_silent", "never got a heartbeat"),
         overlay="never_heartbeats",
     ),
     Step(
         "a version that is committed, then crash-loops",
+        "It is fine beside the old agent, which hands over to it; then it dies at each start as "
+        "the permanent agent. The old version's guard must count these starts, and go back.",
         Expected(
             "1.5.0",
             GOOD,

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from demo.processes import Agent, DeviceProcesses
 from demo.releases import build_release, tamper
-from demo.story import GOOD, STEPS, Step
+from demo.stage import DEVICES
+from demo.story import GOOD, STEPS, Outcome, Step
+from demo.verdict import lines, quoted
 from demo.watcher import Expected, Finding, Hearing, Watcher, faults_of
 
 BAD = [step for step in STEPS if step.version != GOOD]
@@ -103,6 +105,40 @@ def view(expected: Expected, cause: str | None) -> dict[str, Any]:
     evidence = {"kind": cause, "sentence": "", "evidence": expected.words}
     upgrade = {"to_version": expected.release, "phase": expected.phase, "cause": evidence}
     return {"current_version": expected.version, "upgrade": upgrade}
+
+
+def outcomes() -> list[Outcome]:
+    """All as expected but the last, which has two devices at fault in a way of their own."""
+    told = []
+    for step in STEPS:
+        good = as_expected(step.expected)
+        told.append(Outcome(step, [replace(good, device_id=name) for name in DEVICES]))
+    *fine, last, worst = told[-1].findings
+    faults = ("runs 1.5.0, not 1.1.0", "the control plane says 1.1.0", "was never heard")
+    bad = [replace(last, faults=faults, version="1.5.0"), replace(worst, faults=faults[1:])]
+    return [*told[:-1], Outcome(STEPS[-1], [*fine, *bad])]
+
+
+def test_the_verdict_is_whole_at_80_columns_and_names_each_device_at_fault() -> None:
+    said = [text for _, text in lines(outcomes())]
+    assert max(map(len, said)) <= 80
+    for step in BAD:
+        (row,) = (line for line in said if line.startswith(step.version) and " ok" in line)
+        assert f" {step.expected.cause} " in row
+    assert next(line for line in said if line.startswith("1.1.0")).split()[1] == "5/5"
+    text = "\n".join(said)
+    assert "3/5 ok" in text
+    assert text.count("1/5 bad") == 2
+    assert "demo-4: runs 1.5.0, not 1.1.0" in text
+    assert "demo-5: the control plane says 1.1.0" in text
+
+
+def test_the_verdict_quotes_the_line_that_says_the_cause_with_its_hashes_cut() -> None:
+    traceback = "Traceback:\n  File x\n  ImportError: no y\nself-test failed"
+    assert quoted(traceback, "no y") == "ImportError: no y"
+    sentence = f"{'z' * 150}: what came has {'a' * 64}, not {'b' * 64}; check it"
+    assert quoted(sentence, "what came") == f"… what came has {'a' * 12}…, not {'b' * 12}…"
+    assert quoted("nothing of the kind", "no y") == ""
 
 
 def test_the_file_that_does_not_match_its_hash_is_a_working_agent_with_other_bytes(
