@@ -1,12 +1,15 @@
 """A control plane in this process and devices beside it, for measuring; ended by process id."""
 
 import asyncio
+import os
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from benchmarks.files import served
 from harmony_fleet.embedded.local_device import LocalDevice, prepare, spawn_supervisor
@@ -15,6 +18,7 @@ from harmony_fleet.embedded.nats import EmbeddedNats
 from harmony_fleet.embedded.start_local import Timing, device_config
 from harmony_fleet.embedded.supervisor.settings import Settings
 from harmony_fleet.messaging.connection import Endpoint, Plane
+from harmony_fleet.messaging.connection import Timing as PlaneTiming
 from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_user_seed
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.records import Release
@@ -34,6 +38,16 @@ class World:
     plane: Plane
     store: SqliteStore
     operator: Operator
+
+    async def lose_nats(self) -> None:
+        """As where its machine loses power."""
+        os.kill(self.nats.pid, signal.SIGKILL)
+        await self.nats.stop()
+
+    async def nats_again(self) -> None:
+        """With what it had stored, where its clients know it."""
+        port = urlsplit(self.nats.url).port
+        self.nats = await EmbeddedNats.start(self.folder / "nats", port or 0)
 
     @property
     def artifacts(self) -> Path:
@@ -87,7 +101,8 @@ async def add_release(store: SqliteStore, made: ReleaseFile) -> None:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def world(longest_retry_s: float = 30.0) -> AsyncIterator[World]:
+    """`longest_retry_s`: of the operator's connection, where its server is lost and found."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
         (folder / "artifacts").mkdir()
@@ -95,7 +110,8 @@ async def world() -> AsyncIterator[World]:
         releases = [build(version, folder / "artifacts") for version in VERSIONS]
         nats = await EmbeddedNats.start(folder / "nats")
         credentials = nats.accounts.operator_credentials
-        plane = Plane(Endpoint((nats.url,), credentials, "operator", "_INBOX_operator"))
+        endpoint = Endpoint((nats.url,), credentials, "operator", "_INBOX_operator")
+        plane = Plane(endpoint, PlaneTiming(longest_retry_s=longest_retry_s))
         await plane.start()
         await plane.wait_connected(10)
         await ensure_streams(plane)
@@ -105,12 +121,13 @@ async def world() -> AsyncIterator[World]:
             await add_release(store, made)
         operator = Operator(store, plane, clock, RandomIds(), url)
         running = asyncio.create_task(operator.run())
+        ready = World(folder, nats, plane, store, operator)
         try:
-            yield World(folder, nats, plane, store, operator)
+            yield ready
         finally:
             for root in (folder / "devices").glob("*"):
                 await asyncio.to_thread(stop, root)
             running.cancel()
             await plane.close()
             await store.close()
-            await nats.stop()
+            await ready.nats.stop()

@@ -32,7 +32,7 @@ def test_two_controls_with_contact_count_only_further_apart_than_the_longest_bac
             assert await expired(one) == LEAVE_UNIT
             assert files.mark() is None
             assert files.controls() == near
-            controlled(one, LONGEST_BACKOFF_S + SLACK_S)
+            controlled(one, 2 * LONGEST_BACKOFF_S)
             assert await expired(one) == RESTART_UNIT
             mark = files.mark()
             assert mark is not None
