@@ -212,6 +212,18 @@ def test_a_destination_below_a_file_is_refused(destination: Path) -> None:
         already_there(destination / "below", EXPECTED, MODE, go_on)
 
 
+def test_who_is_refused_leaves_the_file_of_who_fills_it_though_nothing_is_in_it_yet(
+    destination: Path, partial_file: Path
+) -> None:
+    with open_partial(destination, EXPECTED) as partial:
+        with pytest.raises(DownloadBusy), open_partial(destination, EXPECTED):
+            pass
+        assert partial_file.exists()
+        partial.append(CONTENT)
+        partial.land(MODE)
+    assert destination.read_bytes() == CONTENT
+
+
 def test_reading_what_was_left_can_be_cancelled(destination: Path, partial_file: Path) -> None:
     def cancel() -> None:
         raise DownloadCancelled("enough")

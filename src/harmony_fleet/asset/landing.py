@@ -177,11 +177,13 @@ def open_partial(destination: Path, expected: Expected) -> Iterator[Partial]:
     try:
         with _translated(path):
             _claim(descriptor, path)
-        yield Partial(descriptor, destination, expected)
+        try:
+            yield Partial(descriptor, destination, expected)
+        finally:
+            # Nothing arrived, so there is nothing to resume. Only who claimed it may say so.
+            if os.fstat(descriptor).st_size == 0:
+                path.unlink(missing_ok=True)
     finally:
-        # Nothing arrived, so there is nothing to resume.
-        if os.fstat(descriptor).st_size == 0:
-            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
