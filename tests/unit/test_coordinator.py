@@ -146,6 +146,20 @@ def test_a_device_that_claims_the_highest_generation_there_is_gets_a_refusal_not
     assert "journal is damaged" in refusal(case, ordered())
 
 
+def test_a_generation_that_a_lost_journal_claimed_is_forgotten_with_it() -> None:
+    case = after(HEARD, said(0, None, None, generation=MAX_COUNT))
+    case = after(case, said(0, None, None, generation=3, journal_id="journal-2"))
+    assert case.record.highest == 3
+
+
+def test_the_generations_that_were_ordered_outlive_the_devices_journal() -> None:
+    given = after(HEARD, said(0, None, None, generation=4))
+    given = after(given, ordered())
+    assert given.record.highest == 5
+    given = after(given, said(0, None, None, generation=0, journal_id="journal-2"))
+    assert given.record.highest == 5
+
+
 # Live heartbeat: target version, this id: remember, in memory only
 
 

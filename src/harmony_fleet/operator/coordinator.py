@@ -189,7 +189,7 @@ def _ordered(case: Case, event: Ordered) -> Transition:
     if record.highest >= MAX_COUNT:
         raise OrderRefused(
             f"{name} claims to have seen the highest generation there is, so it would ignore every "
-            "order: its journal is damaged; remove it on the device"
+            "order: its journal is damaged; remove journal.json on the device and restart its agent"
         )
     order = Order(
         event.upgrade_id,
@@ -281,11 +281,19 @@ def _status(case: Case, event: StatusSeen) -> Transition:
         record,
         order=judged[-1] if record.order else None,
         past=tuple(judged[:-1]) if record.order else tuple(judged),
-        highest=max(record.highest, status.generation),
+        highest=_highest(record, status),
         journal_id=status.journal_id,
         seq=status.seq,
     )
     return (replace(case, record=record) if record != case.record else case), effects
+
+
+def _highest(record: DeviceRecord, status: Status) -> int:
+    """What an earlier journal claimed is forgotten with it: the claim may have been damage."""
+    if status.journal_id == record.journal_id:
+        return max(record.highest, status.generation)
+    ordered = record.order.generation if record.order else 0
+    return max(ordered, status.generation)
 
 
 def _told(order: Order) -> Happening:
