@@ -16,7 +16,7 @@ SUPERVISOR = "paths.supervisor=/run/fleet-agent/supervisor.sock"
 
 def loaded(folder: Path, text: str = GOOD, *flags: str, **environment: str) -> Config:
     file = folder / "config.toml"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     return load(file, environment, (SUPERVISOR, *flags))
 
 
@@ -72,6 +72,12 @@ def test_the_path_of_the_file_may_come_from_the_environment() -> None:
         (GOOD.replace('credentials = "/etc', '#"/etc'), "plane.credentials"),
         ("log_level = 'LOUD'\n" + GOOD, "log_level"),
         ("this is not TOML", "not TOML"),
+        (GOOD + f"[heartbeat]\ninterval_s = {'9' * 400}\n", "interval_s"),
+        (GOOD + f"[upgrade]\nstarts_allowed = {'9' * 400}\n", "starts_allowed"),
+        (GOOD + "[paths]\nstate = '/a\\u0000b'\n".replace("'", '"'), "paths.state"),
+        (f"x = {'[' * 10_000}", "config.toml"),
+        (GOOD + "#" * 20_000, "16384 bytes"),
+        ("device_id = '\udcff'", "config.toml"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error_that_names_the_key(

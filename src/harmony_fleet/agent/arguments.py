@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harmony_fleet
+from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.identity import check_upgrade_id
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ def parse(arguments: Sequence[str] | None = None) -> Arguments:
     return _parser().parse_args(words, namespace=Arguments()) if words else Arguments()
 
 
+def _upgrade_id(text: str) -> str:
+    from argparse import ArgumentTypeError
+
+    try:
+        return check_upgrade_id(text)
+    except InvalidValue as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
 def _parser() -> "ArgumentParser":
     import argparse
 
@@ -54,7 +64,7 @@ def _parser() -> "ArgumentParser":
     parser.add_argument("--json", action="store_true", help="the self-test's report as JSON")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     candidate = commands.add_parser("candidate", help="run beside the primary, in an upgrade")
-    candidate.add_argument("--upgrade-id", required=True, type=check_upgrade_id)
+    candidate.add_argument("--upgrade-id", required=True, type=_upgrade_id)
     guard = commands.add_parser("guard", help="decide about a start of the primary")
     which = guard.add_mutually_exclusive_group()
     which.add_argument("--dry-run", action="store_true", help="read everything, write nothing")

@@ -17,6 +17,10 @@ from harmony_fleet.contracts.identity import check_device_id, check_server
 
 DEFAULT_PATH = Path("/etc/fleet-agent/config.toml")
 ENVIRONMENT = "FLEET_AGENT_"
+MOST = 10**8
+"""Of any number."""
+MAX_BYTES = 16 * 1024
+"""Of the file; ten times what a configuration needs."""
 
 T = TypeVar("T")
 
@@ -122,11 +126,17 @@ def default_path(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes: that is no configuration")
+        return tomllib.loads(data.decode())
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply") from error
     except ValueError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(f"{path} is not TOML: {str(error)[:200]}") from error
 
 
 def _put(tree: dict[str, Any], key: str, text: str, where: str) -> None:
@@ -180,19 +190,27 @@ def _build(kind: type[T], tree: object, prefix: str, source: str) -> T:
 
 
 def _value(kind: Any, value: object, where: str) -> Any:
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < MOST:
         return float(value)
     if kind is Path or kind == Path | None:
-        if isinstance(value, str) and value.startswith("/"):
+        if isinstance(value, str) and value.startswith("/") and "\0" not in value:
             return Path(value)
-        raise ConfigError(f"{where} must be an absolute path, not {value!r}")
+        raise ConfigError(f"{where} must be an absolute path, not {_shown(value)}")
     if kind == tuple[str, ...]:
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             return tuple(value)
-        raise ConfigError(f"{where} must be a list of strings, not {value!r}")
+        raise ConfigError(f"{where} must be a list of strings, not {_shown(value)}")
     if type(value) is not kind:
-        raise ConfigError(f"{where} must be of type {kind.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be of type {kind.__name__}, not {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes down
+        text = f"a huge {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _checked(config: Config) -> Config:
@@ -202,8 +220,8 @@ def _checked(config: Config) -> Config:
     for section in (config.heartbeat, config.upgrade, config.plane):
         for one in fields(section):
             value = getattr(section, one.name)
-            if isinstance(value, int | float) and not 0 < value < 10**8:
-                raise ConfigError(f"{one.name} = {value} must be above 0 and below 10^8")
+            if isinstance(value, int | float) and not 0 < value < MOST:
+                raise ConfigError(f"{one.name} = {_shown(value)} must be above 0 and below 10^8")
     if config.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ConfigError(f"log_level {config.log_level!r} is none of DEBUG INFO WARNING ERROR")
     return config

@@ -15,6 +15,7 @@ from harmony_fleet.contracts.errors import FleetError
 
 if TYPE_CHECKING:
     from harmony_fleet.agent.upgrade.guard import GuardPorts
+    from harmony_fleet.agent.upgrade.guard_command import Files
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -61,7 +62,6 @@ def _self_test(settings: config.Config, as_json: bool) -> int:
 
 def _guard(settings: config.Config, dry_run: bool, expired: bool) -> int:
     from harmony_fleet.agent.upgrade import guard_command
-    from harmony_fleet.agent.upgrade.deadman import Bounds
 
     ports = _guard_ports(settings)
     files = guard_command.Files(settings.paths.state)
@@ -69,9 +69,17 @@ def _guard(settings: config.Config, dry_run: bool, expired: bool) -> int:
         return guard_command.dry_run(ports)
     if not expired:
         return guard_command.run_guard(ports, files)
+    return _expired(settings, ports, files)
+
+
+def _expired(settings: config.Config, ports: "GuardPorts", files: "Files") -> int:
+    from harmony_fleet.agent.upgrade.control import contact
+    from harmony_fleet.agent.upgrade.deadman import Bounds
+    from harmony_fleet.agent.upgrade.guard_command import expired
+
     upgrade = settings.upgrade
     bounds = Bounds(upgrade.probation_s, 1.5 * settings.plane.reconnect_max_s, upgrade.outage_s)
-    return guard_command.expired(ports, files, bounds, lambda: _contact(settings))
+    return expired(ports, files, bounds, lambda journal: contact(settings, journal))
 
 
 def _guard_ports(settings: config.Config) -> "GuardPorts":
@@ -92,13 +100,6 @@ def _guard_ports(settings: config.Config) -> "GuardPorts":
         starts_allowed=settings.upgrade.starts_allowed,
         log=paths.log,
     )
-
-
-def _contact(settings: config.Config) -> bool:
-    """The dead-man timer's control: this version's own self-test."""
-    from harmony_fleet.agent.self_test import self_test
-
-    return self_test(settings, settings.upgrade.self_test_limit_s).contact
 
 
 def _run(work: Coroutine[None, None, int]) -> int:
