@@ -73,13 +73,13 @@ class Device:
         raise AssertionError(f"no heartbeat of a {role}")
 
     async def commanded(self) -> FleetCommandsClient:
-        """A client that its primary answers; it heartbeats a little sooner than that."""
-        client = FleetCommandsClient(self.world.plane)
+        """A client that its primary answers in full: it heartbeats and pings sooner than that."""
+        client = FleetCommandsClient(self.world.plane, limit_s=1.0)
         await client.start()
         async with asyncio.timeout(LIMIT_S):
             while True:
                 try:
-                    await client.ping("one")
+                    await client.upgrade_stop("one", "0" * 32)
                 except MessagingError:
                     await asyncio.sleep(0.05)
                 else:

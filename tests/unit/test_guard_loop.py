@@ -364,6 +364,18 @@ def test_two_controls_far_enough_apart_leave_a_mark_and_have_the_unit_restarted(
     assert disk.files.controls() is None
 
 
+def test_a_control_counts_from_its_end_when_it_is_known_that_there_is_contact(disk: Disk) -> None:
+    """The plane may have come back while it ran: the new version has had no more time than that."""
+    disk.write(Stage.COMMITTED)
+
+    def forty_seconds_later() -> None:
+        disk.clock.seconds += 40
+
+    assert wake(disk, Control(meanwhile=forty_seconds_later), 660) == LEAVE_UNIT
+    assert wake(disk, Control(), 660 + BOUNDS.spacing_s + 39) == LEAVE_UNIT
+    assert wake(disk, Control(), 660 + BOUNDS.spacing_s + 40) == RESTART_UNIT
+
+
 def test_a_mark_that_is_there_already_restarts_without_another_control(disk: Disk) -> None:
     disk.write(Stage.COMMITTED)
     disk.mark(ID, NO_CONTACT)

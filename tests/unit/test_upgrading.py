@@ -1,6 +1,7 @@
 """The upgrade as the primary puts it together: what comes first on the disk, and the pace."""
 
 import asyncio
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,16 +11,19 @@ from tests.unit.primary_world import (
     RUNNING,
     Ear,
     Files,
+    ListeningPlane,
     Note,
     noted_disk,
     running_primary,
 )
 
 from harmony_fleet.agent import main
+from harmony_fleet.agent.upgrade.plane import NatsReports
 from harmony_fleet.agent.upgrade.record import Stage
 from harmony_fleet.agent.upgrade.states import EXIT_RESTART
+from harmony_fleet.messaging.requests import Message, PlaneUnreachable
 from harmony_fleet.testing.fake_clock import run
-from harmony_fleet.testing.upgrade_samples import ID
+from harmony_fleet.testing.upgrade_samples import ID, IDLE
 
 PROBATION_S = 600.0
 
@@ -86,3 +90,45 @@ def test_probation_is_heard_at_the_quick_pace_for_a_minute_and_then_at_the_slow_
     assert afterwards == pytest.approx([pace.interval_s] * len(afterwards))
     assert len(first_minute) > 50
     assert len(afterwards) > 15
+
+
+class AwayPlane(ListeningPlane):
+    """Notes when it is asked to store something, once it is back."""
+
+    asked_at_s: float | None = None
+    back = False
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> Message:
+        if self.back and self.asked_at_s is None:
+            self.asked_at_s = asyncio.get_running_loop().time()
+        raise PlaneUnreachable("away")
+
+    def come_back(self) -> None:
+        self.back = True
+        for callback in self._connect_callbacks:
+            callback()
+
+
+def test_a_status_that_waits_is_said_at_once_when_the_plane_is_back(files: Files) -> None:
+    """The dead-man's controls leave hardly more than the time that a reconnect takes."""
+
+    async def story() -> None:
+        plane = AwayPlane(files.settings(), Ear())
+        reports = NatsReports(plane, "pi-1", lambda _event: None, lambda: "now")
+        reports.start()
+        reports.put(IDLE)
+        saying = asyncio.create_task(reports.run())
+        await asyncio.sleep(300)
+        back_at_s = asyncio.get_running_loop().time()
+        plane.come_back()
+        await asyncio.sleep(100)
+        saying.cancel()
+        assert plane.asked_at_s == pytest.approx(back_at_s, abs=0.1)
+
+    run(story())

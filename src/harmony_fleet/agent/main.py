@@ -78,7 +78,9 @@ def _expired(settings: config.Config, ports: "GuardPorts", files: "Files") -> in
     from harmony_fleet.agent.upgrade.guard_command import expired
 
     upgrade = settings.upgrade
-    bounds = Bounds(upgrade.probation_s, 1.5 * settings.plane.reconnect_max_s, upgrade.outage_s)
+    # 1.5 is the backoff's jitter; the rest is for a connection and a status to be stored
+    spacing_s = 2.0 * settings.plane.reconnect_max_s
+    bounds = Bounds(upgrade.probation_s, spacing_s, upgrade.outage_s)
     return expired(ports, files, bounds, lambda journal: contact(settings, journal))
 
 

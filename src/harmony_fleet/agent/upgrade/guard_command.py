@@ -83,6 +83,7 @@ def expired(
     if left is not None and left.upgrade_id == attempt.upgrade_id:
         return RESTART_UNIT
     contact = _contact(control, found.journal)
+    now = ports.clock.boot_time()  # the plane may have come back while the control ran
     again = ports.journal.read()
     if again != found:
         if contact and isinstance(again, JournalRead):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from harmony_fleet.agent.upgrade.effects import (
     AnswerStop,
@@ -118,10 +119,15 @@ class NatsReports:
     ) -> None:
         self._plane, self._device_id, self._post, self._now = plane, device_id, post, now
         self._journal: Journal | None = None
-        self._wanted = asyncio.Event()
+        self._wanted, self._back = asyncio.Event(), asyncio.Event()
 
     def start(self) -> None:
-        self._plane.on_connect(self._wanted.set)
+        self._plane.on_connect(self._say_again)
+
+    def _say_again(self) -> None:
+        """At once: the dead-man's controls leave a little more time than a reconnect takes."""
+        self._wanted.set()
+        self._back.set()
 
     def put(self, journal: Journal) -> None:
         self._journal = journal
@@ -132,6 +138,7 @@ class NatsReports:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
+            self._back.clear()
             journal = self._journal
             if journal is None:
                 continue
@@ -142,7 +149,9 @@ class NatsReports:
                 wait_s = REPEAT_S[min(failures, len(REPEAT_S) - 1)]
                 failures += 1
                 self._wanted.set()
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):
+                        await self._back.wait()
 
     async def _put(self, journal: Journal) -> bool:
         status = status_of(journal, self._device_id, self._now())
