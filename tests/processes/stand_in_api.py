@@ -88,6 +88,8 @@ class Script:
     """What the server says."""
 
     looks: list[list[Json]] = field(default_factory=lambda: [[]])
+    past: dict[str, Json] = field(default_factory=dict)
+    """Upgrades that a newer one has replaced, by their id."""
     events: list[Json] = field(default_factory=list)
     releases: list[Json] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
@@ -129,6 +131,8 @@ class Script:
                 return self._one(self._look(), "device_id", name)
             case "GET", ["devices", name, "why"]:
                 return 200, {"device_id": name, "text": f"{name} runs 1.0.0."}
+            case "GET", ["devices", _, "upgrades", upgrade_id]:
+                return self._upgrade(upgrade_id)
             case "GET", ["devices", _, "events"]:
                 return 200, {"events": self._events(query)}
             case "GET", ["releases"]:
@@ -149,6 +153,11 @@ class Script:
             if one[key] == name:
                 return found, one
         return 404, {"error": {"kind": "unknown", "message": f"there is no {key} {name}"}}
+
+    def _upgrade(self, upgrade_id: str) -> tuple[int, Json]:
+        if upgrade_id in self.past:
+            return 200, self.past[upgrade_id]
+        return 404, {"error": {"kind": "unknown_upgrade", "message": f"no {upgrade_id}"}}
 
     def _look(self) -> list[Json]:
         now = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.processes.api_world import PUBLIC_KEY, ApiWorld, device, error_of, order, run
+from tests.processes.api_world import ID, PUBLIC_KEY, ApiWorld, device, error_of, order, run
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 from harmony_fleet.operator.records import DeviceRecord
@@ -227,6 +227,35 @@ def test_a_body_without_end_is_refused(tmp_path: Path) -> None:
         assert error_of(answer)[:2] == (413, "too_large")
 
     run(tmp_path, test)
+
+
+def test_one_upgrade_of_a_device_is_shown_by_its_id_also_after_a_newer_order(
+    tmp_path: Path,
+) -> None:
+    async def test(world: ApiWorld) -> None:
+        await world.add_release("3.0.0")
+        get, path = world.client.get, f"/api/v1/devices/pi-1/upgrades/{ID}"
+        assert (await get(path)).json() == (await get("/api/v1/devices/pi-1")).json()["upgrade"]
+        wanted = {"devices": ["pi-1"], "version": "3.0.0", "replace": True}
+        assert (await world.client.post("/api/v1/upgrades", json=wanted)).status_code == 202
+        older = (await get(path)).json()
+        assert (older["upgrade_id"], older["to_version"]) == (ID, "2.0.0")
+        assert older["phase"] == "Staging"
+        assert older["waits_for"] == "the device to end this older order"
+
+    run(tmp_path, test, device("pi-1", order=order("2.0.0")))
+
+
+def test_an_upgrade_that_is_not_one_of_this_device_is_not_found(tmp_path: Path) -> None:
+    async def test(world: ApiWorld) -> None:
+        devices = "/api/v1/devices"
+        answer = await world.client.get(f"{devices}/pi-2/upgrades/{ID}")
+        assert error_of(answer)[:2] == (404, "unknown_upgrade")
+        answer = await world.client.get(f"{devices}/pi-9/upgrades/{ID}")
+        assert error_of(answer)[:2] == (404, "unknown_device")
+        assert (await world.client.get(f"{devices}/pi-1/upgrades/latest")).status_code == 400
+
+    run(tmp_path, test, device("pi-1", order=order("2.0.0")), device("pi-2"))
 
 
 def test_an_abort_names_the_upgrade_that_it_ends(tmp_path: Path) -> None:

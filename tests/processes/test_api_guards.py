@@ -11,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from tests.processes.api_world import (
+    ID,
     PUBLIC_KEY,
     TOKEN,
     ApiWorld,
@@ -36,7 +37,7 @@ def test_without_the_very_token_nothing_below_the_api_is_told_or_done(tmp_path: 
         for given in ("", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN, "Bearer ü"):
             headers = httpx.Headers({"Authorization": given}, encoding="utf-8")
             for route in ROUTES:
-                path = PREFIX + route.path.format(device_id="pi-1", version="1.0.0")
+                path = PREFIX + route.path.format(device_id="pi-1", version="1.0.0", upgrade_id=ID)
                 answer = await world.client.request(route.method, path, headers=headers)
                 status, kind, message = error_of(answer)
                 assert (status, kind) == (401, "unauthorized"), (given, path)
@@ -188,6 +189,9 @@ def test_every_route_that_is_served_is_in_the_document_and_the_reverse(tmp_path:
             assert all(f"{{{name}}}" in path for name in named)
 
 
+UPGRADE = "/devices/{device_id}/upgrades/{upgrade_id}"
+
+
 def test_what_is_answered_is_what_the_document_says(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
         told = (await world.client.get("/api/v1/openapi.json")).json()
@@ -204,6 +208,8 @@ def test_what_is_answered_is_what_the_document_says(tmp_path: Path) -> None:
             ("GET", "/devices/{device_id}", "/devices/pi-2", None),
             ("GET", "/devices/{device_id}/why", "/devices/pi-2/why", None),
             ("GET", "/devices/{device_id}/events", "/devices/pi-2/events", None),
+            ("GET", UPGRADE, f"/devices/pi-2/upgrades/{ID}", None),
+            ("GET", UPGRADE, f"/devices/pi-1/upgrades/{ID}", None),
             ("GET", "/events", "/events", None),
             ("POST", "/upgrades", "/upgrades", upgrade),
             ("POST", "/aborts", "/aborts", {"devices": ["pi-2"]}),

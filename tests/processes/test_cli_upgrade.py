@@ -105,30 +105,51 @@ def test_a_time_out_is_never_a_success_and_says_what_is_pending(fleet: Cli, scri
     assert ran.error["kind"] == "timed_out"
 
 
+NEWER = upgrading("Succeeded", upgrade_id=OTHER_ID, to_version="1.2.0")
+
+
 def test_another_upgrade_of_the_same_device_is_not_the_one_waited_for(
     fleet: Cli, script: Script
 ) -> None:
-    script.looks = [
-        [upgrading("Committed")],
-        [upgrading("Succeeded", upgrade_id=OTHER_ID, to_version="1.2.0")],
-    ]
+    script.looks = [[upgrading("Committed")], [NEWER]]
+    script.past = {UPGRADE_ID: upgrading("Committed", waits_for="the device")["upgrade"]}
     ran = fleet(*WAIT, "--timeout", "0.7")
     assert ran.status == 1
     assert "had not ended" in ran.err
+    assert "local-1 (Committed, waits for the device)" in ran.err
 
 
-def test_the_end_of_a_replaced_upgrade_is_read_from_the_devices_events(
+@pytest.mark.parametrize(
+    ("phase", "status"), [("Succeeded", 0), ("Failed", 1), ("NeverStarted", 1)]
+)
+def test_the_end_of_a_replaced_upgrade_is_what_the_operator_shows_of_that_very_one(
+    fleet: Cli, script: Script, phase: str, status: int
+) -> None:
+    why = cause("aborted") if phase == "Failed" else None
+    script.looks = [[NEWER]]
+    script.past = {UPGRADE_ID: upgrading(phase, cause=why)["upgrade"]}
+    script.events = [event(1, "1.1.0: RolledBack, crash_loop: words for people")]
+    ran = fleet(*WAIT, "--timeout", "5")
+    assert ran.status == status
+    told = f"local-1  1.1.0  {phase}" + ("  aborted: the self-test failed" if why else "")
+    assert told in ran.out.splitlines()
+
+
+def test_a_replaced_upgrade_that_the_operator_keeps_no_more_is_no_success_and_ends_the_wait(
     fleet: Cli, script: Script
 ) -> None:
-    script.looks = [[upgrading("Staging", upgrade_id=OTHER_ID)]]
-    script.events = [
-        event(1, "1.2.0: Succeeded", upgrade_id=OTHER_ID),
-        event(2, "1.1.0: Committed"),
-        event(3, "1.1.0: Failed, aborted: it was aborted"),
-    ]
-    ran = fleet(*WAIT)
-    assert ran.status == 1
-    assert "local-1: Failed, aborted: it was aborted" in ran.out
+    script.looks = [[NEWER]]
+    ran = fleet(*WAIT, "--timeout", "5", "--json")
+    assert (ran.status, ran.lines[-1]["outcome"]) == (1, "failed")
+    assert ran.lines[-1]["devices"][0]["phase"] == "Unresolved"
+
+
+def test_an_operator_that_cannot_show_one_upgrade_is_said_to(fleet: Cli, script: Script) -> None:
+    script.looks = [[NEWER]]
+    path = f"GET /api/v1/devices/local-1/upgrades/{UPGRADE_ID}"
+    script.errors[path] = (404, "not_found", "no such route")
+    ran = fleet(*WAIT, "--timeout", "5")
+    assert (ran.status, ran.err) == (2, "fleet: no such route\n")
 
 
 def test_all_where_every_device_runs_it_already_is_no_failure(fleet: Cli, script: Script) -> None:

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmony_fleet.cli.following import Followed, begin, changed, seen, tally, told
-from harmony_fleet.cli.views import CauseView, DeviceView, EventView, Result, UpgradeView
+from harmony_fleet.cli.following import Followed, begin, changed, forgotten, seen, tally, told
+from harmony_fleet.cli.views import CauseView, DeviceView, Result, UpgradeView
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 
 OURS, NEWER = "0" * 32, "1" * 32
@@ -17,10 +17,6 @@ def device(phase: Phase, upgrade_id: str = OURS) -> DeviceView:
     return DeviceView(
         "local-1", "1.0.0", upgrade=UpgradeView(upgrade_id, "1.1.0", phase, phase.final)
     )
-
-
-def event(sentence: str, upgrade_id: str = OURS, kind: str = "phase") -> EventView:
-    return EventView(1, "local-1", "", kind, sentence, upgrade_id)
 
 
 def test_only_what_was_ordered_is_followed() -> None:
@@ -41,30 +37,33 @@ def test_what_is_said_of_another_upgrade_changes_no_phase(ours: Phase, newer: Ph
     assert after.replaced != ours.final
 
 
-@given(PHASES.filter(lambda phase: phase.final), PHASES, st.text())
-def test_what_is_final_stays(end: Phase, later: Phase, sentence: str) -> None:
+@given(PHASES.filter(lambda phase: phase.final), PHASES)
+def test_what_is_final_stays(end: Phase, later: Phase) -> None:
     ended = followed(end)
     assert seen(ended, device(later)) == ended
-    assert told(ended, [event(sentence), event(f"1.1.0: {later}")]) == ended
+    assert told(ended, UpgradeView(OURS, "1.1.0", later, later.final)) == ended
 
 
-@given(PHASES.filter(lambda phase: phase is not Phase.UNKNOWN))
-def test_the_events_of_this_upgrade_tell_its_phase_and_cause(phase: Phase) -> None:
-    after = told(followed(), [event(f"1.1.0: {phase}, aborted: said: so, twice")])
-    assert (after.phase, after.cause) == (phase, CauseView("aborted", "said: so, twice"))
-    assert told(followed(), [event(f"1.1.0: {phase}")]).cause is None
+@given(PHASES)
+def test_what_the_operator_shows_of_a_replaced_upgrade_is_believed(phase: Phase) -> None:
+    replaced, why = seen(followed(), device(Phase.STAGING, NEWER)), CauseView("aborted", "words")
+    after = told(replaced, UpgradeView(OURS, "1.1.0", phase, phase.final, cause=why))
+    assert (after.phase, after.final, after.cause, after.replaced) == (
+        phase,
+        phase.final,
+        why,
+        True,
+    )
 
 
-@given(st.text())
-def test_words_that_are_no_phase_change_nothing(sentence: str) -> None:
-    strange = [
-        event(sentence.replace(":", "")),
-        event("1.1.0: committed, in probation"),
-        event("1.1.0: Succeeded", NEWER),
-        event("1.1.0: Succeeded", kind="version"),
-        event("1.1.0: SomethingOfTomorrow"),
-    ]
-    assert told(followed(), strange) == followed()
+@given(PHASES)
+def test_what_it_shows_of_another_one_is_not(phase: Phase) -> None:
+    assert told(followed(), UpgradeView(NEWER, "1.1.0", phase, phase.final)) == followed()
+
+
+def test_what_nobody_keeps_has_ended_without_success() -> None:
+    after = forgotten(followed(Phase.COMMITTED))
+    assert (after.final, after.succeeded, after.phase) == (True, False, Phase.UNRESOLVED)
 
 
 def test_a_device_that_is_not_listed_changes_nothing() -> None:

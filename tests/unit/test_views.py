@@ -16,7 +16,14 @@ from tests.unit.operator_cases import (
 from harmony_fleet.contracts.heartbeat import Progress
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desired, cause
 from harmony_fleet.operator.identity_watch import Identity
-from harmony_fleet.operator.views import Sight, UpgradeView, seconds_between, view, waits_for
+from harmony_fleet.operator.views import (
+    Sight,
+    UpgradeView,
+    seconds_between,
+    upgrade_view,
+    view,
+    waits_for,
+)
 
 Phase = AgentUpgradePhase
 
@@ -56,6 +63,26 @@ def test_an_upgrade_carries_its_order_and_what_the_device_said_of_it() -> None:
     assert (shown.from_version, shown.to_version) == ("1.0.0", "2.0.0")
     assert (shown.phase, shown.desired, shown.final) == (Phase.COMMITTED, Desired.RUN, False)
     assert shown.cause == why
+
+
+def test_any_order_that_is_kept_can_be_shown_by_its_id() -> None:
+    why = cause(CauseKind.ABORTED, "replaced")
+    older = order(Phase.FAILED, upgrade_id=OLDER_ID, version="1.5.0", cause=why)
+    seen = Seen(case(order(Phase.STAGING), (older,)))
+    assert upgrade_view(seen, ID) == upgrade(seen)
+    shown = upgrade_view(seen, OLDER_ID)
+    assert shown is not None
+    assert (shown.to_version, shown.phase, shown.cause) == ("1.5.0", Phase.FAILED, why)
+    assert shown.waits_for is None
+    assert upgrade_view(seen, "f" * 32) is None
+    assert upgrade_view(never_heard(), ID) is None
+
+
+def test_an_older_order_that_is_open_waits_for_its_own_end() -> None:
+    older = order(Phase.COMMITTED, upgrade_id=OLDER_ID)
+    shown = upgrade_view(Seen(case(order(Phase.PENDING), (older,))), OLDER_ID)
+    assert shown is not None
+    assert shown.waits_for == "the device to end this older order"
 
 
 def test_progress_is_shown_only_while_staging_this_very_order() -> None:

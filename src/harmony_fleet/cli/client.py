@@ -21,7 +21,12 @@ from harmony_fleet.cli.errors import (
     WrongToken,
 )
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.contracts.identity import check_device_id, check_url, check_version
+from harmony_fleet.contracts.identity import (
+    check_device_id,
+    check_upgrade_id,
+    check_url,
+    check_version,
+)
 
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 30.0
@@ -66,6 +71,10 @@ class FleetClient:
     def events(self, device_id: str, after: int, limit: int) -> bytes:
         path = f"/api/v1/devices/{check_device_id(device_id)}/events"
         return self.get(f"{path}?after={after}&limit={limit}")
+
+    def upgrade_of(self, device_id: str, upgrade_id: str) -> bytes:
+        path = f"/api/v1/devices/{check_device_id(device_id)}/upgrades"
+        return self.get(f"{path}/{check_upgrade_id(upgrade_id)}")
 
     def why(self, device_id: str) -> bytes:
         return self.get(f"/api/v1/devices/{check_device_id(device_id)}/why")

@@ -2,19 +2,14 @@
 
 Rules
 1. Only what is said of that very upgrade moves it: a newer order for the same device does not.
-2. What is final stays. Where the newest order is another one, the device's events tell the end.
+2. What is final stays. Where the newest order is another one, the operator is asked for this one.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
-from harmony_fleet.cli.views import CauseView, DeviceView, EventView, ProgressView, Result
+from harmony_fleet.cli.views import CauseView, DeviceView, ProgressView, Result, UpgradeView
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
-
-_TOLD: Final = re.compile(r"\S+: (?P<phase>[A-Za-z]+)(, (?P<kind>[a-z_]+): (?P<sentence>.*))?")
-"""An event of kind `phase`: the version, the phase, and a cause where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class Followed:
     progress: ProgressView | None = None
     waits_for: str | None = None
     replaced: bool = False
-    """The device has a newer order; what is said of this one stands in its events alone."""
+    """The device has a newer order, or this one is kept no more."""
 
     @property
     def succeeded(self) -> bool:
@@ -48,38 +43,31 @@ def begin(results: Iterable[Result], version: str) -> list[Followed]:
 def seen(followed: Followed, device: DeviceView | None) -> Followed:
     if followed.final or device is None or device.upgrade is None:
         return followed
-    upgrade = device.upgrade
-    if upgrade.upgrade_id != followed.upgrade_id:
-        return replace(followed, replaced=True, waits_for="the device to end this older order")
+    if device.upgrade.upgrade_id != followed.upgrade_id:
+        return replace(followed, replaced=True)
+    shown = told(followed, device.upgrade)
+    return replace(shown, from_version=shown.from_version or device.current_version, replaced=False)
+
+
+def told(followed: Followed, upgrade: UpgradeView) -> Followed:
+    """As the operator shows that very upgrade."""
+    if followed.final or upgrade.upgrade_id != followed.upgrade_id:
+        return followed
     return replace(
         followed,
-        from_version=upgrade.from_version or device.current_version,
+        from_version=upgrade.from_version or followed.from_version,
         phase=upgrade.phase,
         final=upgrade.final,
         cause=upgrade.cause,
         progress=upgrade.progress,
         waits_for=upgrade.waits_for,
-        replaced=False,
     )
 
 
-def told(followed: Followed, events: Iterable[EventView]) -> Followed:
-    """As its last event of kind `phase` leaves it."""
-    for event in events:
-        if event.upgrade_id == followed.upgrade_id and event.kind == "phase":
-            followed = _entered(followed, event.sentence)
-    return followed
-
-
-def _entered(followed: Followed, sentence: str) -> Followed:
-    match = _TOLD.fullmatch(sentence)
-    if match is None or followed.final:
-        return followed
-    phase = Phase(match["phase"])
-    if phase is Phase.UNKNOWN:
-        return followed
-    cause = CauseView(match["kind"], match["sentence"]) if match["kind"] else None
-    return replace(followed, phase=phase, final=phase.final, cause=cause, progress=None)
+def forgotten(followed: Followed) -> Followed:
+    """Nobody will ever tell how it ends: no success."""
+    cause = CauseView("unknown", "the operator keeps no record of this upgrade any more")
+    return replace(followed, phase=Phase.UNRESOLVED, final=True, cause=cause, waits_for=None)
 
 
 def changed(before: Sequence[Followed], now: Sequence[Followed]) -> list[Followed]:

@@ -4,19 +4,19 @@ A look is one request for all devices, and one more for each device whose newest
 one that is waited for.
 """
 
-from collections.abc import Iterator, Mapping
 from typing import Final
 
 from harmony_fleet.cli.client import FleetClient
-from harmony_fleet.cli.errors import CommandFailed, Interrupted, TimedOut
-from harmony_fleet.cli.following import Followed, seen, told
+from harmony_fleet.cli.errors import CommandFailed, Interrupted, Refused, TimedOut
+from harmony_fleet.cli.following import Followed, forgotten, seen, told
 from harmony_fleet.cli.polling import Deadline, Lost, poll
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.showing import Moment, show_for
-from harmony_fleet.cli.views import Devices, DeviceView, Events, EventView, read
+from harmony_fleet.cli.views import Devices, DeviceView, UpgradeView, read
 from harmony_fleet.cli.words import count, named, printable
 
-PAGE: Final = 500
+_UNKNOWN_UPGRADE: Final = "unknown_upgrade"
+"""As the operator names it."""
 _NAMED: Final = 3
 """So many pending devices are named in a sentence, the others counted."""
 
@@ -84,29 +84,22 @@ class Look:
 
     def __init__(self, ordered: list[Followed]) -> None:
         self.before = self.now = ordered
-        self._read_until: dict[str, int] = {}
-        """How far each device's events were read."""
 
     def at(self, client: FleetClient) -> list[Followed]:
         found = read(Devices, client.devices()).devices
         devices = {device.device_id: device for device in found}
-        now = [self._one(client, one, devices) for one in self.now]
+        now = [_look(client, one, devices.get(one.device_id)) for one in self.now]
         self.before, self.now = self.now, now
         return now
 
-    def _one(
-        self, client: FleetClient, followed: Followed, devices: Mapping[str, DeviceView]
-    ) -> Followed:
-        now = seen(followed, devices.get(followed.device_id))
-        if now.final or not now.replaced:
-            return now
-        return told(now, self._events(client, now.device_id))
 
-    def _events(self, client: FleetClient, device_id: str) -> Iterator[EventView]:
-        while True:
-            after = self._read_until.get(device_id, 0)
-            events = read(Events, client.events(device_id, after, PAGE)).events
-            self._read_until[device_id] = max([after, *(event.number for event in events)])
-            yield from events
-            if len(events) < PAGE:
-                return
+def _look(client: FleetClient, followed: Followed, device: DeviceView | None) -> Followed:
+    now = seen(followed, device)
+    if now.final or not now.replaced:
+        return now
+    try:
+        return told(now, read(UpgradeView, client.upgrade_of(now.device_id, now.upgrade_id)))
+    except Refused as error:
+        if error.server_kind != _UNKNOWN_UPGRADE:
+            raise
+        return forgotten(now)

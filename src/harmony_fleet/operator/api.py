@@ -41,6 +41,7 @@ _STATUS: Final = {
     "not_found": 404,
     "unknown_device": 404,
     "unknown_release": 404,
+    "unknown_upgrade": 404,
     "order_refused": 409,
     "release_exists": 409,
     "too_large": 413,

@@ -7,7 +7,13 @@ from typing import Annotated, Final
 import msgspec
 from starlette.requests import Request
 
-from harmony_fleet.contracts.identity import MAX_COUNT, check_device_id, check_version
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.contracts.identity import (
+    MAX_COUNT,
+    check_device_id,
+    check_upgrade_id,
+    check_version,
+)
 from harmony_fleet.operator.api_route import (
     Answer,
     ApiRoute,
@@ -18,11 +24,17 @@ from harmony_fleet.operator.api_route import (
     queried,
 )
 from harmony_fleet.operator.records import DeviceEvent
-from harmony_fleet.operator.views import DeviceView, view
+from harmony_fleet.operator.views import DeviceView, UpgradeView, upgrade_view, view
 from harmony_fleet.operator.why import why
 
 MAX_EVENTS: Final = 1000
 """In one answer: as many as a store keeps for one device."""
+
+
+class UnknownUpgrade(FleetError):
+    """No such upgrade of this device is kept."""
+
+    kind = "unknown_upgrade"
 
 
 class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +120,18 @@ async def explain_device(services: Services, request: Request) -> Answer:
     )
 
 
+async def show_upgrade(services: Services, request: Request) -> Answer:
+    device_id = _named(request)
+    upgrade_id = check_upgrade_id(request.path_params["upgrade_id"])
+    found = upgrade_view(services.fleet.sight(device_id), upgrade_id)
+    if found is None:
+        raise UnknownUpgrade(
+            f"{device_id} has no upgrade {upgrade_id}: it was never ordered there, or so many have "
+            "been since that it is kept no more"
+        )
+    return Answer(found)
+
+
 async def list_device_events(services: Services, request: Request) -> Answer:
     device_id = _named(request)
     services.fleet.sight(device_id)
@@ -182,6 +206,14 @@ ROUTES: Final = (
         {200: EventList},
         (404,),
         query=EventsQuery,
+    ),
+    ApiRoute(
+        "GET",
+        "/devices/{device_id}/upgrades/{upgrade_id}",
+        "One upgrade of a device: the newest, or one of those before it.",
+        show_upgrade,
+        {200: UpgradeView},
+        (404,),
     ),
     ApiRoute(
         "GET",

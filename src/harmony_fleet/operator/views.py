@@ -33,7 +33,7 @@ class Sight(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpgradeView:
-    """The newest order of a device, open or ended."""
+    """One order of a device, open or ended."""
 
     upgrade_id: str
     generation: int
@@ -66,6 +66,7 @@ class DeviceView:
     boot_id: str | None
     conditions: tuple[Condition, ...]
     upgrade: UpgradeView | None
+    """The newest order."""
 
 
 def view(sight: Sight, now: str) -> DeviceView:
@@ -82,6 +83,14 @@ def view(sight: Sight, now: str) -> DeviceView:
         conditions=conditions(sight, now),
         upgrade=_upgrade(sight, record.order) if record.order else None,
     )
+
+
+def upgrade_view(sight: Sight, upgrade_id: str) -> UpgradeView | None:
+    """The order of that id, the newest one or an older one; None where none is kept."""
+    record = sight.case.record
+    orders = (*((record.order,) if record.order else ()), *record.past)
+    found = next((order for order in orders if order.upgrade_id == upgrade_id), None)
+    return _upgrade(sight, found) if found else None
 
 
 def online(sight: Sight) -> bool:
@@ -198,5 +207,9 @@ def _upgrade(sight: Sight, order: Order) -> UpgradeView:
         final=order.phase.final,
         cause=order.cause,
         progress=progress_of(sight.case.heartbeat, order),
-        waits_for=waits_for(sight),
+        waits_for=waits_for(sight) if order is sight.case.record.order else _past_waits_for(order),
     )
+
+
+def _past_waits_for(order: Order) -> str | None:
+    return "the device to end this older order" if order.open else None
