@@ -1,19 +1,30 @@
 """`make demo`: tells the story, and ends with the watcher's table and verdict.
 
 Exit status 0 only if everything was observed as it must be; 1 if not; 2 if the story cannot be
-told at all.
+told at all; 130 if it was interrupted.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 
-from demo.stage import DEVICES, PLAIN_FILE, Stage, StageFailed, stage
+from demo.stage import (
+    DEVICES,
+    FLEET,
+    PLAIN_FILE,
+    Stage,
+    StageFailed,
+    control_plane_pid,
+    heed_interrupts,
+    stage,
+)
 from demo.story import STEPS, Outcome, Step, tell
 from demo.verdict import lines, summary
 from demo.without import PROTECTIONS, run_without
@@ -26,30 +37,41 @@ SCENE = (
     "file, the others' by a link. A watcher follows the processes and hears the heartbeats, and "
     "takes nobody's word for what runs."
 )
+INTERRUPTED = 130
 FOLDER = Path(__file__).parent.parent / ".demo"
 
 
 def main() -> int:
     arguments = _parser().parse_args()
     console = Console(highlight=False)
-    data = arguments.data or FOLDER / "data"
+    data = (arguments.data or FOLDER / "data").absolute()
+    heed_interrupts()
     try:
         if arguments.without is not None:
-            console.rule(f"[bold]without its {arguments.without} protection")
-            folder = data.parent / f"without-{arguments.without}"
-            return run_without(arguments.without, folder)
+            _tell_without(console, arguments.without, data)
         _say(console, f"Starting a control plane and {len(DEVICES)} devices …", "dim")
         with stage(data, arguments.nats_server, arguments.keep) as ready:
             return _tell_all(ready, console, arguments.keep)
-    except (StageFailed, FleetError) as error:
+    except (StageFailed, FleetError, OSError) as error:
         console.print(f"[red]demo:[/red] {escape(str(error))}", soft_wrap=True)
         return 2
+    except KeyboardInterrupt:
+        console.print("demo: interrupted; everything that it had started has ended")
+        return INTERRUPTED
+
+
+def _tell_without(console: Console, protection: str, data: Path) -> NoReturn:
+    if protection not in PROTECTIONS:
+        known = ", ".join(sorted(PROTECTIONS))
+        raise StageFailed(f"there is no protection {protection!r}; PROTECTION is one of {known}")
+    console.rule(f"[bold]without its {protection} protection")
+    run_without(protection, data.parent / f"without-{protection}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--keep", action="store_true", help="leave it running")
-    parser.add_argument("--without", choices=sorted(PROTECTIONS), help="take a protection out")
+    parser.add_argument("--without", metavar="PROTECTION", help="take a protection out")
     parser.add_argument("--data", type=Path, help="data folder")
     parser.add_argument("--nats-server", type=Path, help="your own nats-server")
     return parser
@@ -100,18 +122,21 @@ def _conclude(console: Console, outcomes: Sequence[Outcome], passed: bool, took_
 
 
 def _say_what_to_try(console: Console, data: Path) -> None:
-    fleet = Path(sys.executable).with_name("fleet")
-    console.print("\nIt goes on running. Try:")
-    for words in (
-        "device list",
-        f"why {DEVICES[0]}",
-        f"device events {DEVICES[0]}",
-        f"upgrade {DEVICES[0]} --to 1.3.0 --wait",
-        f"upgrade {DEVICES[0]} --to 0.1.0 --wait",
-        "device stop-local",
+    _say(console, "\nIt goes on running. Try, in any shell:")
+    for words, remark in (
+        ("device list", "what runs where"),
+        (f"why {DEVICES[0]}", "the last upgrade, in sentences"),
+        (f"device events {DEVICES[0]}", "the whole story of a device"),
+        (f"upgrade {DEVICES[0]} --to 1.3.0 --wait", "refused: it failed here before"),
+        (f"upgrade {DEVICES[0]} --to {__version__} --wait", "back to where it began"),
+        ("device stop-local", "ends the devices"),
     ):
-        console.print(f"  {fleet} {words} --data {data}", soft_wrap=True)
-    console.print("The next `make demo` ends it, and begins anew.")
+        _say(console, f"# {remark}", "dim")
+        command = shlex.join([str(FLEET), *words.split(), "--data", str(data)])
+        console.print(command, markup=False, soft_wrap=True)
+    _say(console, "# ends the control plane", "dim")
+    _say(console, f"kill {control_plane_pid(data)}")
+    _say(console, "The next `make demo` ends it all, too, and begins anew.")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import select
+import signal
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -120,13 +122,13 @@ def _tell_when_ended(device: DeviceProcesses, agent: Agent) -> None:
 
 def processes_of(root: Path) -> DeviceProcesses:
     """Raises LookupError: nobody supervises this root."""
-    supervisor = _find_supervisor(root)
+    supervisor = find_supervisor(root)
     if supervisor is None:
         raise LookupError(f"nobody supervises {root}")
     return DeviceProcesses(root, supervisor)
 
 
-def _find_supervisor(root: Path) -> int | None:
+def find_supervisor(root: Path) -> int | None:
     """The process whose command line says that it supervises this root."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -134,6 +136,23 @@ def _find_supervisor(root: Path) -> int | None:
             if any(b"supervisor" in word for word in words) and os.fsencode(root) in words:
                 return int(entry.name)
     return None
+
+
+def end_process(pid: int, word: bytes, limit_s: float = 30.0) -> None:
+    """By a descriptor of it, and only if its command line has that word: TERM, at last KILL."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if word in _command(pid):
+                signal.pidfd_send_signal(descriptor, number)
+                select.select([descriptor], [], [], limit_s)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def _children(pid: int) -> list[int]:

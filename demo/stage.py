@@ -2,8 +2,8 @@
 
 import json
 import os
-import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.processes import end_process, find_supervisor
 from demo.watcher import Expected, Finding
 from harmony_fleet.cli.client import FleetClient
 from harmony_fleet.embedded.start_local import LocalDevices, Program, Timing, wait_until_heard
@@ -36,6 +37,8 @@ TIMING = Timing(
 """Short limits, so that the story is short; the defaults are for production."""
 
 UP_LIMIT_S = 30.0
+UP_LOG = "up.log"
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StageFailed(Exception):
@@ -90,68 +93,117 @@ class Watching:
 
 @contextmanager
 def stage(data: Path, nats_server: Path | None, keep: bool) -> Iterator[Stage]:
-    """Everything runs inside the block. With `keep`, all but the watcher goes on afterwards."""
+    """Everything runs inside the block, and has ended after it, however it was left.
+
+    With `keep`, a block that comes to its end leaves all but the watcher running.
+    """
     strike(data)
     data.mkdir(parents=True)
-    with ExitStack() as stack:
-        up = _start_up(data, nats_server)
-        if not keep:
-            stack.callback(_end, up)
-        client = stack.enter_context(FleetClient(data))
-        devices = LocalDevices(data / "devices")
-        if not keep:
-            stack.callback(lambda: devices.stop(devices.names()))
-        _start_devices(data, client, devices)
-        watcher = _start_watcher(data, devices)
-        stack.callback(_end, watcher)
-        yield Stage(data, client, Watching(watcher))
+    try:
+        with ExitStack() as stack:
+            _start_up(data, nats_server)
+            client = stack.enter_context(FleetClient(data))
+            devices = LocalDevices(data / "devices")
+            _start_devices(data, client, devices)
+            with interrupts_later():
+                watcher = _start_watcher(data, devices)
+                stack.callback(_end, watcher)
+            yield Stage(data, client, Watching(watcher))
+    except BaseException:
+        _end_all(data)
+        raise
+    if not keep:
+        _end_all(data)
+
+
+def heed_interrupts() -> None:
+    """Each of these signals is a KeyboardInterrupt from now on."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """For what must not be done by half: an interrupt is heeded when the block has ended."""
+    heard: list[int] = []
+    for number in INTERRUPTS:
+        signal.signal(number, lambda number, _frame: heard.append(number))
+    try:
+        yield
+    finally:
+        heed_interrupts()
+        if heard:
+            raise KeyboardInterrupt
 
 
 def strike(data: Path) -> None:
-    """End what an earlier demo left running, and remove its folder."""
+    """End what an earlier demo left running, and remove its folder. Raises StageFailed."""
     if not data.exists():
         return
-    devices = LocalDevices(data / "devices")
-    devices.stop(devices.names())
-    try:
-        pid = json.loads((data / "up.json").read_text())["pid"]
-        descriptor = os.pidfd_open(pid)
-    except (OSError, ValueError, KeyError):
-        pass
-    else:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if os.fsencode(data) in command.split(b"\0"):
-            os.kill(pid, 15)
-            select.select([descriptor], [], [], UP_LIMIT_S)
-        os.close(descriptor)
+    if not data.is_dir() or (any(data.iterdir()) and not (data / UP_LOG).exists()):
+        raise StageFailed(f"{data} is not an earlier demo's folder: remove it, or name another")
+    _end_all(data)
     shutil.rmtree(data)
 
 
-def _start_up(data: Path, nats_server: Path | None) -> "subprocess.Popen[str]":
+def _end_all(data: Path) -> None:
+    """Devices first, then the control plane. Whoever is in a hurry cannot hurry this."""
+    with interrupts_later():
+        devices = LocalDevices(data / "devices")
+        devices.stop(devices.names())
+        for name in devices.names():
+            _end_half_started(devices.root(name))
+        pid = control_plane_pid(data)
+        if pid is not None:
+            end_process(pid, os.fsencode(data))
+
+
+def _end_half_started(root: Path) -> None:
+    """A supervisor that was interrupted before it held its lock."""
+    pid = find_supervisor(root)
+    if pid is not None:
+        end_process(pid, os.fsencode(root))
+
+
+def control_plane_pid(data: Path) -> int | None:
+    """As it says itself; None where it does not run."""
+    try:
+        return int(json.loads((data / "up.json").read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _start_up(data: Path, nats_server: Path | None) -> None:
     command = [str(FLEET), "up", "--data", str(data), "--port", "0"]
     if nats_server is not None:
         command += ["--nats-server", str(nats_server)]
-    with (data / "up.log").open("w") as log:
+    with interrupts_later(), (data / UP_LOG).open("w") as log, ExitStack() as failing:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
+        failing.callback(_end, process)
+        _wait_until_up(data, process)
+        failing.pop_all()
+
+
+def _wait_until_up(data: Path, process: "subprocess.Popen[str]") -> None:
     ends_s = time.monotonic() + UP_LIMIT_S
     while not (data / "up.json").exists():
         if process.poll() is not None or time.monotonic() > ends_s:
-            words = (data / "up.log").read_text().strip().splitlines()[-5:]
+            words = (data / UP_LOG).read_text().strip().splitlines()[-5:]
             raise StageFailed("`fleet up` did not come up: " + " / ".join(words))
         time.sleep(0.05)
-    return process
 
 
 def _start_devices(data: Path, client: FleetClient, devices: LocalDevices) -> None:
     release = json.loads(client.releases())["releases"][0]
     program = Program(release["version"], data / "artifacts" / release["artifact_name"])
     plane = Plane(client)
-    made = [
-        devices.make(plane, name, program, TIMING, plain_file=name == PLAIN_FILE)
-        for name in DEVICES
-    ]
+    made = []
+    for name in DEVICES:
+        with interrupts_later():
+            plain_file = name == PLAIN_FILE
+            made.append(devices.make(plane, name, program, TIMING, plain_file=plain_file))
     for _ in wait_until_heard(plane, made, {}):
         pass
 
@@ -163,6 +215,7 @@ def _start_watcher(data: Path, devices: LocalDevices) -> "subprocess.Popen[str]"
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 

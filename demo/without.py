@@ -5,12 +5,13 @@ What a check is worth shows when what it guards is taken away: the verdict must 
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import harmony_fleet
+from demo.stage import StageFailed
 
 SOURCE = Path(harmony_fleet.__file__).parent
 DEMO = Path(__file__).parent
@@ -49,8 +50,8 @@ PROTECTIONS = {
 }
 
 
-def run_without(protection: str, folder: Path) -> int:
-    """The exit status of the demo on the changed copy."""
+def run_without(protection: str, folder: Path) -> NoReturn:
+    """Becomes the demo on the changed copy. Raises StageFailed."""
     copy = folder / "src"
     shutil.rmtree(copy, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -58,14 +59,14 @@ def run_without(protection: str, folder: Path) -> int:
     shutil.copytree(DEMO, copy / "demo", ignore=ignore)
     remove(PROTECTIONS[protection], copy / "harmony_fleet")
     command = [sys.executable, "-m", "demo", "--data", str(folder / "data")]
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
-    return subprocess.run(command, cwd=copy, env=environment, check=False).returncode
+    os.chdir(copy)
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": str(copy)})  # noqa: S606
 
 
 def remove(removal: Removal, package: Path) -> None:
-    """Raises ValueError where the passage is not there exactly once: the code has moved on."""
+    """Raises StageFailed where the passage is not there exactly once: the code has moved on."""
     file = package / removal.file
     text = file.read_text()
     if text.count(removal.passage) != 1:
-        raise ValueError(f"the passage to take out is not in {removal.file} exactly once")
+        raise StageFailed(f"the passage to take out is not in {removal.file} exactly once")
     file.write_text(text.replace(removal.passage, removal.left))
