@@ -22,7 +22,8 @@ from harmony_fleet.messaging.requests import Message
 from harmony_fleet.release.build import artifact_name
 
 STARTS = 15
-IDLE_S = 20.0
+IDLE_S = 2 * PRODUCTION.interval_s
+"""So that two heartbeats are in what an idle agent costs."""
 
 
 async def measure(world: World) -> AsyncIterator[Figure]:
