@@ -131,7 +131,16 @@ def test_the_past_orders_are_bounded_and_the_newest_stay() -> None:
     case = HEARD
     for number in range(PAST_KEPT + 5):
         case = after(case, ordered(f"{number:032x}", f"2.0.{number}", replace=True))
+        ends = said(number, P.FAILED, f"{number:032x}", generation=number + 1)
+        case = after(case, ends)
     assert [order.generation for order in case.record.past] == list(range(5, PAST_KEPT + 5))
+
+
+def test_an_open_order_stays_as_long_as_a_device_could_tell_its_verdict() -> None:
+    case = HEARD
+    for number in range(ENDED_KEPT + 5):
+        case = after(case, ordered(f"{number:032x}", f"2.0.{number}", replace=True))
+    assert [order.generation for order in case.record.past] == list(range(5, ENDED_KEPT + 5))
 
 
 def test_what_was_seen_for_one_order_does_not_count_for_the_next() -> None:
@@ -389,6 +398,21 @@ def test_the_words_of_the_device_are_kept_where_the_ended_list_has_only_the_kind
     case = after(case, said(6, None, None, ended=(verdict,)))
     assert case.record.order is not None
     assert case.record.order.cause == why
+
+
+def test_what_a_device_waited_for_is_not_the_cause_of_its_verdict() -> None:
+    waiting = cause(CauseKind.PLANE_UNREACHABLE, "no status was acknowledged yet")
+    case = after(ASKED, said(5, P.COMMITTED, cause=waiting))
+    verdict = ended(FIRST, 1, P.SUCCEEDED)
+    case = after(case, said(6, None, None, ended=(verdict,)))
+    assert case.record.order is not None
+    assert (case.record.order.phase, case.record.order.cause) == (P.SUCCEEDED, None)
+
+
+def test_a_verdict_is_believed_before_an_open_phase_of_the_same_status() -> None:
+    verdict = ended(FIRST, 1, P.ROLLED_BACK, cause=CauseKind.ABORTED)
+    case = after(ASKED, said(5, P.COMMITTED, ended=(verdict,)))
+    assert phase_of(case) is P.ROLLED_BACK
 
 
 def test_a_status_about_no_upgrade_changes_no_order() -> None:

@@ -18,7 +18,14 @@ from harmony_fleet.contracts.commands import Answer, Outcome
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.identity import MAX_COUNT
-from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Desired, Marker, Status
+from harmony_fleet.contracts.upgrade import (
+    ENDED_KEPT,
+    AgentUpgradePhase,
+    Artifact,
+    Desired,
+    Marker,
+    Status,
+)
 from harmony_fleet.operator.identity_watch import Identity, observe
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
 from harmony_fleet.operator.verdicts import judge
@@ -202,11 +209,17 @@ def _ordered(case: Case, event: Ordered) -> Transition:
         since=event.now,
         journal_id=record.journal_id,
     )
-    past = (*record.past, current)[-PAST_KEPT:] if current else record.past
+    past = _kept((*record.past, current)) if current else record.past
     record = replace(record, order=order, past=past, highest=order.generation)
     case = replace(case, record=record, seen_upgrade=None, stop_in_flight=False, unanswered=0)
     told = Happening("ordered", f"upgrade to {event.version} ordered", event.upgrade_id)
     return case, (Tell(told), WriteMarker(order.marker(name)))
+
+
+def _kept(past: tuple[Order, ...]) -> tuple[Order, ...]:
+    """The last ones, and the open ones as far back as a device can still tell their verdict."""
+    older = (order for order in past[:-PAST_KEPT] if order.open)
+    return (*older, *past[-PAST_KEPT:])[-ENDED_KEPT:]
 
 
 def _abort(case: Case) -> Transition:

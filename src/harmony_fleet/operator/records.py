@@ -55,7 +55,7 @@ class DeviceRecord:
     order: Order | None = None
     """The newest order, open or ended."""
     past: tuple[Order, ...] = ()
-    """Older orders, oldest first, the last 16. A replaced one may still be open."""
+    """Older orders, oldest first: the last 16, and of older ones those still open, 32 in all."""
     highest: int = 0
     """The highest generation that this store or the device's status has named."""
     journal_id: str | None = None

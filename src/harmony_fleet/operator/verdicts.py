@@ -17,10 +17,11 @@ def judge(order: Order, status: Status, now: str) -> Order:
     if not order.open:
         return order
     verdict = next((e for e in status.ended if e.upgrade_id == order.upgrade_id), None)
-    if status.upgrade_id == order.upgrade_id and status.phase is not None:
-        return _entered(order, status, now)
-    if verdict is not None:
+    named = status.upgrade_id == order.upgrade_id and status.phase is not None
+    if verdict is not None and not (named and status.phase and status.phase.final):
         return _ended(order, verdict, now)
+    if named:
+        return _entered(order, status, now)
     if _never_started(order, status):
         return replace(order, phase=AgentUpgradePhase.NEVER_STARTED, since=now)
     return order
@@ -41,9 +42,11 @@ def _entered(order: Order, status: Status, now: str) -> Order:
 
 def _ended(order: Order, verdict: Ended, now: str) -> Order:
     why = cause(verdict.cause, f"ended as {verdict.cause}") if verdict.cause else None
+    if order.cause and order.cause.kind is verdict.cause:
+        why = order.cause  # with its words; another cause was only what it waited for
     known = verdict.phase.final  # a newer agent may have words for an end that this one lacks
     phase = verdict.phase if known else AgentUpgradePhase.UNRESOLVED
-    return replace(order, phase=phase, since=now, cause=order.cause or why)
+    return replace(order, phase=phase, since=now, cause=why)
 
 
 def _never_started(order: Order, status: Status) -> bool:
