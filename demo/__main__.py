@@ -15,6 +15,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.markup import escape
 
+from demo.interrupts import heed_interrupts
 from demo.stage import (
     DEVICES,
     FLEET,
@@ -22,7 +23,6 @@ from demo.stage import (
     Stage,
     StageFailed,
     control_plane_pid,
-    heed_interrupts,
     stage,
 )
 from demo.story import STEPS, Outcome, Step, tell

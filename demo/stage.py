@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.interrupts import interrupts_later
 from demo.processes import end_process, find_supervisor
 from demo.watcher import Expected, Finding
 from harmony_fleet.cli.client import FleetClient
@@ -38,7 +38,6 @@ TIMING = Timing(
 
 UP_LIMIT_S = 30.0
 UP_LOG = "up.log"
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StageFailed(Exception):
@@ -114,26 +113,6 @@ def stage(data: Path, nats_server: Path | None, keep: bool) -> Iterator[Stage]:
         raise
     if not keep:
         _end_all(data)
-
-
-def heed_interrupts() -> None:
-    """Each of these signals is a KeyboardInterrupt from now on."""
-    for number in INTERRUPTS:
-        signal.signal(number, signal.default_int_handler)
-
-
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """For what must not be done by half: an interrupt is heeded when the block has ended."""
-    heard: list[int] = []
-    for number in INTERRUPTS:
-        signal.signal(number, lambda number, _frame: heard.append(number))
-    try:
-        yield
-    finally:
-        heed_interrupts()
-        if heard:
-            raise KeyboardInterrupt
 
 
 def strike(data: Path) -> None:
