@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check coverage e2e bench agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e bench agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,9 @@ demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-
 
 test: .venv/ready ## all tests but the long ones, under 6 minutes
 	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e"
+
+test-full: .venv/ready ## kill each part at every step of an upgrade, alone and in pairs: ten minutes
+	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 2 --dist worksteal tests/matrix
 
 coverage: .venv/ready ## every branch of what decides is tested
 	@scripts/coverage
