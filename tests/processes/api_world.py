@@ -100,7 +100,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def artifact(path: Path, version: str, salt: str = "") -> Path:
     """What the control plane takes for an agent, as it never runs one; other bytes for a salt."""
-    with zipfile.ZipFile(path, "w") as archive:
+    path.write_bytes(b"#!/nowhere/python3\n")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("__main__.py"), "raise SystemExit('it was run')")
         manifest = encode(Manifest(version, "a" * 64, "3.11"))
         archive.writestr(zipfile.ZipInfo(MANIFEST_ENTRY), manifest)  # with no time of its own
         archive.writestr(zipfile.ZipInfo("salt"), salt)

@@ -2,15 +2,17 @@
 
 import hashlib
 import io
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from tests.processes.stand_in_api import Cli, Script, be_up, device, standing
 
-from harmony_fleet.agent.config import load
+from harmony_fleet.agent.config import PathsConfig, load
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.local_device import running
 from harmony_fleet.embedded.start_local import (
@@ -178,6 +180,30 @@ def test_a_device_that_is_not_heard_is_told_with_the_end_of_its_log(
     assert "local-1, local-2" in str(found.value)
     assert "`fleet device stop-local local-1`" in str(found.value)
     assert ("the last words of the agent" if words else "cannot be read") in str(found.value)
+
+
+def test_a_device_whose_folder_was_copied_acts_on_its_own_files_and_not_on_the_originals(
+    fleet: Cli, tmp_path: Path
+) -> None:
+    fleet("device", "start-local")
+    fleet("device", "stop-local")
+    original, copied = root(fleet, "local-1"), tmp_path / "copied"
+    sockets = shutil.ignore_patterns("*.sock")
+    shutil.copytree(original.root.parent, copied, symlinks=True, ignore=sockets)
+    devices = LocalDevices(copied)
+    try:
+        devices.start_again("local-1", "nats://127.0.0.1:1")
+        config = load(MachineRoot(copied / "local-1").config, {})
+        named = (config.plane.credentials, *vars_of(config.paths))
+        assert all(path.is_relative_to(copied) for path in named)
+        assert not running(original.root)
+    finally:
+        devices.stop(devices.names())
+
+
+def vars_of(paths: PathsConfig) -> list[Path]:
+    found = (getattr(paths, one.name) for one in fields(paths))
+    return [path for path in found if path is not None]
 
 
 def test_a_damaged_configuration_is_named_when_a_device_is_started_again(

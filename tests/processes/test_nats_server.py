@@ -240,6 +240,26 @@ def test_accounts_that_were_cut_off_in_the_making_are_made_anew(tmp_path: Path) 
     asyncio.run(run())
 
 
+def test_keys_that_are_gone_after_the_server_has_run_are_not_made_anew(tmp_path: Path) -> None:
+    """New ones would lock every device out, and the old ones could not be put back."""
+
+    async def run() -> None:
+        async with running_nats(tmp_path):
+            pass
+
+    asyncio.run(run())
+    keys = tmp_path / "accounts/keys.json"
+    before = {path: path.read_bytes() for path in keys.parent.rglob("*") if path.is_file()}
+    saved = before.pop(keys)
+    keys.unlink()
+    with pytest.raises(DataFolderUnusable, match=r"keys\.json is gone"):
+        asyncio.run(run())
+    after = {path: path.read_bytes() for path in keys.parent.rglob("*") if path.is_file()}
+    assert after == before
+    keys.write_bytes(saved)
+    asyncio.run(run())
+
+
 def test_accounts_are_opened_as_they_were_made(tmp_path: Path) -> None:
     made, opened = Accounts.open(tmp_path), Accounts.open(tmp_path)
     assert opened.operator_credentials == made.operator_credentials

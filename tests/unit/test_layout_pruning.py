@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from harmony_fleet.agent.upgrade.durable import temporary
 from harmony_fleet.agent.upgrade.layout import Layout, Paths
 from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
-from harmony_fleet.agent.upgrade.pruning import precedence, superfluous, version_in
+from harmony_fleet.agent.upgrade.pruning import superfluous, version_in
 from harmony_fleet.asset.landing import partial_path
+from harmony_fleet.contracts.identity import precedence
 from harmony_fleet.testing.programs import write_program
 
 VERSIONS = st.builds(

@@ -2,6 +2,7 @@ import io
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,6 +96,51 @@ def test_a_manifest_with_a_wrong_field_is_refused(change: dict[str, object]) -> 
 def test_a_manifest_in_memory_is_checked_as_well() -> None:
     with pytest.raises(InvalidValue):
         Manifest("1.2.3", "0" * 64, "3.11", name="other")
+
+
+def described(data: bytes) -> str | None:
+    """Why it is refused as a release; None where it is taken."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(data)
+        try:
+            describe(path)
+        except NotAnArtifact as error:
+            return error.reason
+    return None
+
+
+def without_main() -> bytes:
+    buffer = io.BytesIO(b"#!/usr/bin/python3 -IS\n")
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("manifest.json", encode(RIGHT))
+    return buffer.getvalue()
+
+
+def damaged_inside() -> bytes:
+    """With a manifest that is whole."""
+    data = bytearray(packed(encode(RIGHT)))
+    data[data.index(b"__main__.py") + len("__main__.py") + 3] ^= 0xFF
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (without_main(), "no __main__.py"),
+        (RIGHT_BYTES + b"junk", "behind its end"),
+        (RIGHT_BYTES[RIGHT_BYTES.index(b"PK") :], "names no interpreter"),
+        (damaged_inside(), "damaged"),
+        (packed(encode(replace(RIGHT, schema=99))), "schema 99"),
+        (packed(encode(replace(RIGHT, platform="linux_mips"))), "platform linux_mips"),
+    ],
+)
+def test_what_could_not_run_is_no_release(data: bytes, reason: str) -> None:
+    assert reason in str(described(data))
+
+
+def test_an_artifact_that_could_run_is_a_release() -> None:
+    assert described(RIGHT_BYTES) is None
 
 
 def test_a_refusal_names_the_file_and_says_what_to_do(tmp_path: Path) -> None:

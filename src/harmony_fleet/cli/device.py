@@ -56,7 +56,7 @@ def events(device: str, follow: bool) -> None:
 
 @device.command("start-local")
 @click.argument("what", metavar="[N | DEVICE...]", type=DeviceId(), nargs=-1)
-@click.option("--version", type=Version(), help="What they run at first; else the newest release.")
+@click.option("--version", type=Version(), help="What they run at first; else the highest release.")
 @click.option("--plain-file", is_flag=True, help="Installed as a plain file, as a package would.")
 @click.option(
     "--timing",

@@ -11,6 +11,7 @@ from harmony_fleet.cli.output import say, say_document
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.views import Devices, Enrolled, Releases, ReleaseView, read
 from harmony_fleet.cli.words import count
+from harmony_fleet.contracts.identity import precedence
 from harmony_fleet.embedded.start_local import (
     TIMINGS,
     LocalDevices,
@@ -108,7 +109,7 @@ def _release(client: FleetClient, version: str | None) -> ReleaseView:
     releases = read(Releases, client.releases()).releases
     if not releases:
         raise CommandFailed("no release was added yet: add one with `fleet release add FILE`")
-    return releases[-1]
+    return max(releases, key=lambda release: precedence(release.version))
 
 
 def _say_as_heard(

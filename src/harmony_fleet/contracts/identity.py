@@ -32,6 +32,8 @@ MAX_URL_LENGTH: Final = 2048
 MAX_COUNT: Final = 2**53
 """Integers above this are not the same number in every JSON reader (RFC 8259, section 6)."""
 
+Precedence = tuple[tuple[int, ...], int, tuple[tuple[int, int, str], ...]]
+
 
 def check_device_id(text: str) -> str:
     """Raises InvalidValue unless `text` is a device id."""
@@ -45,6 +47,22 @@ def check_version(text: str) -> str:
     return _match(
         VERSION, text, "version", "SemVer without build metadata, such as 1.4.0 or 2.0.0-rc.1"
     )
+
+
+def precedence(version: str) -> Precedence:
+    """A key that sorts as SemVer 2.0.0, clause 11, says."""
+    core, _, prerelease = version.partition("-")
+    identifiers = prerelease.split(".") if prerelease else []
+    return (
+        tuple(int(number) for number in core.split(".")),
+        0 if identifiers else 1,
+        tuple(_rank(identifier) for identifier in identifiers),
+    )
+
+
+def _rank(identifier: str) -> tuple[int, int, str]:
+    """Clause 11.4: numbers by size, below words, which go by their ASCII codes."""
+    return (0, int(identifier), "") if identifier.isdigit() else (1, 0, identifier)
 
 
 def check_upgrade_id(text: str) -> str:

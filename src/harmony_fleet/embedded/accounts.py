@@ -24,6 +24,8 @@ from harmony_fleet.embedded.account_claims import (
 from harmony_fleet.messaging.credentials import Credentials, CredentialsUnreadable, encode_creds
 from harmony_fleet.operator.credentials import KeyPair, device_jwt, encode_jwt, user_credentials
 
+SERVER_CONFIGURATION: Final = "nats-server.conf"
+"""Beside the accounts' folder, and written once they are whole: the server has run with them."""
 KEYS: Final = {"operator": "O", "system": "A", "ops": "A", "devices": "A", "device_signing": "A"}
 
 Amend = Callable[[str, Claims], Claims]
@@ -54,6 +56,7 @@ class Accounts:
         """
         try:
             if not (folder / "keys.json").exists():
+                _refuse_where_it_was_lost(folder)
                 _make(folder, amend)
             return cls(
                 folder,
@@ -83,6 +86,15 @@ class Accounts:
         """A JWT for the device that holds this key. Raises InvalidValue as `device_jwt` does."""
         devices, signing = self.keys["devices"], self.keys["device_signing"]
         return device_jwt(signing, devices.public, device_id, public_key, expires)
+
+
+def _refuse_where_it_was_lost(folder: Path) -> None:
+    """New keys would lock out every device, and leave nothing to put the old ones back to."""
+    if (folder.parent / SERVER_CONFIGURATION).exists():
+        raise DataFolderUnusable(
+            f"{folder / 'keys.json'} is gone, and without it no device can be let in: put it back "
+            f"from a backup; or remove {folder.parent} to begin anew, with new devices"
+        )
 
 
 def _make(folder: Path, amend: Amend) -> None:

@@ -7,16 +7,20 @@ which says where the API is while it is up.
 import fcntl
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from harmony_fleet.agent.upgrade.durable import write_file
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.accounts import DataFolderUnusable, usable_folder
 from harmony_fleet.operator.releases import sweep_incoming
+
+TOKEN: Final = re.compile(r"[!-~]{32,256}")
 
 
 class AlreadyUp(FleetError):
@@ -51,7 +55,8 @@ class DataFolder:
     def nats_port(self) -> int:
         """The port that was used last; 0 where none was."""
         with suppress(OSError, ValueError):
-            return int(self.nats_port_file.read_text("ascii"))
+            port = int(self.nats_port_file.read_text("ascii"))
+            return port if 0 < port < 2**16 else 0
         return 0
 
     def remember_nats_port(self, port: int) -> None:
@@ -117,8 +122,11 @@ def _lock(path: Path) -> int:
 
 
 def _token(path: Path) -> str:
+    """One that could not stand in a header, or could be guessed, is replaced."""
     with suppress(FileNotFoundError):
-        if token := path.read_text("ascii", "replace").strip():
+        token = path.read_text("ascii", "replace").strip()
+        if TOKEN.fullmatch(token):
+            path.chmod(0o600)
             return token
     token = secrets.token_urlsafe(32)
     write_file(path, token.encode() + b"\n")

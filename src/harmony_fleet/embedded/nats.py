@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable, usable_folder
+from harmony_fleet.embedded.accounts import (
+    SERVER_CONFIGURATION,
+    Accounts,
+    DataFolderUnusable,
+    usable_folder,
+)
 
 _START_LIMIT_S: Final = 15.0
 _STOP_LIMIT_S: Final = 5.0
@@ -202,7 +207,7 @@ def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Pa
         ports=_quoted(folder / "ports"),
         log=_quoted(folder / "nats-server.log"),
     )
-    path = folder / "nats-server.conf"
+    path = folder / SERVER_CONFIGURATION
     path.touch(mode=0o600)
     path.write_text(text)
     return path
@@ -239,7 +244,8 @@ def _last_lines(folder: Path) -> str:
     for name in ("nats-server.log", "nats-server.err"):
         with suppress(OSError):
             lines += (folder / name).read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
-    return " | ".join(lines) or "it said nothing"
+    worst = [line for line in lines if "[ERR]" in line or "[FTL]" in line]
+    return " | ".join(worst or lines) or "it said nothing"
 
 
 def _quoted(path: Path) -> str:

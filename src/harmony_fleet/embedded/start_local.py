@@ -129,15 +129,7 @@ def device_config(root: Path, device_id: str, servers: Sequence[str], timing: Ti
         {
             "device_id": device_id,
             "plane": {"servers": list(servers), "credentials": machine.credentials},
-            "paths": {
-                "versions": machine.versions,
-                "link": machine.link,
-                "previous": machine.previous,
-                "state": machine.state,
-                "boot_id": machine.run / "boot_id",
-                "supervisor": machine.run / "supervisor.sock",
-                "log": machine.log / "fleet-agent.log",
-            },
+            "paths": _paths(machine),
             "heartbeat": {
                 "interval_s": timing.interval_s,
                 "quick_interval_s": timing.quick_interval_s,
@@ -203,7 +195,7 @@ class LocalDevices:
         root = self.root(device_id)
         if running(root):
             return None
-        _point_at(MachineRoot(root).config, nats_url)
+        _point_at(MachineRoot(root), nats_url)
         return Made(device_id, root, spawn_supervisor(root))
 
     def stop(self, device_ids: Sequence[str]) -> dict[str, bool]:
@@ -214,17 +206,32 @@ class LocalDevices:
         return dict(zip(device_ids, ended, strict=True))
 
 
-def _point_at(config: Path, nats_url: str) -> None:
-    """The other keys stay as they are. Raises ConfigDamaged."""
+def _paths(machine: MachineRoot) -> dict[str, Path]:
+    return {
+        "versions": machine.versions,
+        "link": machine.link,
+        "previous": machine.previous,
+        "state": machine.state,
+        "boot_id": machine.run / "boot_id",
+        "supervisor": machine.run / "supervisor.sock",
+        "log": machine.log / "fleet-agent.log",
+    }
+
+
+def _point_at(machine: MachineRoot, nats_url: str) -> None:
+    """Where the plane is, and where the device itself is: its folder may have been copied or
+    moved, and must not act on another's. The other keys stay as they are. Raises ConfigDamaged."""
+    config = machine.config
     try:
-        keys = tomllib.loads(config.read_text(encoding="utf-8"))
-        servers = keys["plane"]["servers"]
+        text = config.read_text(encoding="utf-8")
+        keys = tomllib.loads(text)
+        keys["plane"] |= {"servers": [nats_url], "credentials": str(machine.credentials)}
+        keys["paths"] |= {name: str(path) for name, path in _paths(machine).items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigDamaged(
             f"the configuration {config} cannot be read ({error}): mend it, or start a new device"
         ) from error
-    if servers != [nats_url]:
-        keys["plane"]["servers"] = [nats_url]
+    if keys != tomllib.loads(text):
         new = config.with_name(f".{config.name}.new")
         new.write_text(toml(keys), encoding="utf-8")
         new.replace(config)

@@ -28,6 +28,11 @@ PYTHON_FLOOR: Final = ">=3.11"
 MAX_ARTIFACT_BYTES: Final = 8 * 1024 * 1024
 """Twenty times what one is. It also bounds how many entries the zip's directory can name."""
 MAX_MANIFEST_BYTES: Final = 64 * 1024
+MAX_UNPACKED_BYTES: Final = 64 * 1024 * 1024
+SCHEMA: Final = 1
+NOARCH: Final = "noarch"
+_END_OF_ZIP: Final = 22
+"""Bytes of a zip's last record, where no comment follows."""
 
 _MINOR: Final = re.compile(r"3\.(0|[1-9]\d{0,2})", re.ASCII)
 
@@ -66,8 +71,8 @@ class Manifest:
     """The minor, such as 3.11, that finds compiled code in it. Others compile as they start."""
     name: str = PROGRAM
     python: str = PYTHON_FLOOR
-    platform: str = "noarch"
-    schema: int = 1
+    platform: str = NOARCH
+    schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         if self.name != PROGRAM:
@@ -100,9 +105,10 @@ def describe(path: Path) -> ReleaseFile:
 
     Raises:
         NotAnArtifact: unreadable, too large, a link or anything else but a regular file, not a
-            zip, damaged, or with a manifest that is not one.
+            zip, damaged, with a manifest that is not one, or without what an agent needs to run.
     """
     data = _read_bounded(path)
+    _refuse_unless_it_could_run(path, data)
     return ReleaseFile(_manifest(path, data), len(data), hashlib.sha256(data).hexdigest())
 
 
@@ -133,6 +139,33 @@ def _why_unreadable(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return "it is a symbolic link; name the file that it leads to"
     return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def _refuse_unless_it_could_run(path: Path, data: bytes) -> None:
+    """By its looks and its own sums: nothing of it is run."""
+    manifest = _manifest(path, data)
+    if manifest.schema > SCHEMA:
+        raise NotAnArtifact(path, f"its manifest is of schema {manifest.schema:.3g}, unknown here")
+    if manifest.platform != NOARCH:
+        raise NotAnArtifact(path, f"it is for the platform {manifest.platform}, not {NOARCH}")
+    if not data.startswith(b"#!"):
+        raise NotAnArtifact(path, "its first line names no interpreter")
+    if data[-_END_OF_ZIP:][:4] != b"PK\5\6":
+        raise NotAnArtifact(path, "there is something behind its end")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _refuse_broken(path, archive)
+    except _BROKEN_ZIP as error:
+        raise NotAnArtifact(path, f"it is damaged ({error})") from error
+
+
+def _refuse_broken(path: Path, archive: zipfile.ZipFile) -> None:
+    if "__main__.py" not in archive.namelist():
+        raise NotAnArtifact(path, "it has no __main__.py to run")
+    if sum(entry.file_size for entry in archive.infolist()) > MAX_UNPACKED_BYTES:
+        raise NotAnArtifact(path, f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+    if (broken := archive.testzip()) is not None:
+        raise NotAnArtifact(path, f"{broken[:80]!r} in it is damaged")
 
 
 def _manifest(path: Path, data: bytes) -> Manifest:

@@ -3,12 +3,10 @@
 import re
 from collections.abc import Iterable
 
-from harmony_fleet.contracts.identity import MAX_VERSION_LENGTH, VERSION
+from harmony_fleet.contracts.identity import MAX_VERSION_LENGTH, VERSION, precedence
 
 _LEFT_OVER = re.compile(r"(\.new|\.[0-9a-f]{16}\.part)\Z", re.ASCII)
 """Behind a hidden name: `durable.temporary`, and `asset.landing.partial_path`."""
-
-Precedence = tuple[tuple[int, ...], int, tuple[tuple[int, int, str], ...]]
 
 
 def version_in(name: str, prefix: str) -> str | None:
@@ -29,22 +27,6 @@ def superfluous(names: Iterable[str], prefix: str, keep: frozenset[str], total: 
     others = sorted(versions - keep, key=precedence, reverse=True)
     staying = keep.union(others[: max(0, total - len(keep & versions))])
     return [name for name in names if _belongs_to_others(name, prefix, staying)]
-
-
-def precedence(version: str) -> Precedence:
-    """A key that sorts as SemVer 2.0.0, clause 11, says."""
-    core, _, prerelease = version.partition("-")
-    identifiers = prerelease.split(".") if prerelease else []
-    return (
-        tuple(int(number) for number in core.split(".")),
-        0 if identifiers else 1,
-        tuple(_rank(identifier) for identifier in identifiers),
-    )
-
-
-def _rank(identifier: str) -> tuple[int, int, str]:
-    """Clause 11.4: numbers by size, below words, which go by their ASCII codes."""
-    return (0, int(identifier), "") if identifier.isdigit() else (1, 0, identifier)
 
 
 def _belongs_to_others(name: str, prefix: str, staying: frozenset[str]) -> bool:
