@@ -55,7 +55,7 @@ def cases(plot: str, checkpoints: list[str]) -> Iterator[Case]:
 def kill(device: Device, victims: Victims) -> None:
     """All at once, and then whatever does not come back by itself is started again."""
     stopped = device.stopped()
-    assert stopped is not None
+    assert stopped is not None, "nothing is stopped"
     candidate = device.state().candidate_pid
     if Victim.NATS in victims:
         device.plane.kill_nats()
@@ -105,8 +105,9 @@ def judge(device: Device, target: str, ended: Phase) -> None:
     plane, name = device.plane, device.device_id
     assert ended in {Phase.SUCCEEDED, Phase.FAILED, Phase.ROLLED_BACK}, ended
     eventually(lambda: len(device.agents()) == 1, f"one agent runs: {device.agents()}")
-    assert device.linked() == wanted
-    assert device.state().candidate_pid is None
+    assert device.linked() == wanted, f"the link leads to {device.linked()}, not {wanted}"
+    candidate = device.state().candidate_pid
+    assert candidate is None, f"the candidate runs still, as {candidate}"
     eventually(lambda: plane.view(name)["current_version"] == wanted, "the record says what runs")
     eventually(lambda: not device.left_over(), f"nothing is left over: {device.left_over()}")
 

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,30 @@ def test_a_device_that_cannot_take_the_order_is_named_and_the_others_go_on(
     assert ran.status == 2
     assert "1 succeeded" in ran.out
     assert ran.err == "fleet: local-2 is already being upgraded to 1.2.0 (Staging)\n"
+
+
+def test_several_refusals_in_json_are_one_document_and_one_error(
+    fleet: Cli, script: Script
+) -> None:
+    busy = [refused(f"local-{n}", "already being upgraded") for n in (1, 2)]
+    script.upgrades = {"results": busy}
+    script.looks = [[device("local-1"), device("local-2")]]
+    ran = fleet("--json", *ALL)
+    assert ran.status == 2
+    assert [one["reason"] for one in json.loads(ran.out)["results"]] == [
+        "already being upgraded"
+    ] * 2
+    assert "2 devices took no order" in json.loads(ran.err)["error"]["message"]
+
+
+def test_an_order_that_the_store_could_not_take_has_failed_and_was_no_mistake(
+    fleet: Cli, script: Script
+) -> None:
+    full = refused("local-1", "fleet.db cannot grow, the disk is full") | {"kind": "store"}
+    script.upgrades = {"results": [full]}
+    script.looks = [[device("local-1")]]
+    ran = fleet(*ALL)
+    assert (ran.status, ran.err) == (1, "fleet: local-1: fleet.db cannot grow, the disk is full\n")
 
 
 def test_a_device_on_probation_for_that_version_does_not_run_it_for_good(

@@ -10,6 +10,9 @@ from harmony_fleet.cli.views import Devices, Result, Results, read
 from harmony_fleet.cli.waiting import judge, wait
 from harmony_fleet.cli.words import printable
 
+ORDER_REFUSED = "order_refused"
+"""The kind of a refusal that is the order's own fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -30,7 +33,7 @@ def report(settings: Settings, answer: bytes, version: str, waits: Wait | None) 
     ordered = begin(results, version)
     if waits is not None and ordered:
         judge(wait(settings, ordered, waits.timeout_s), waits.timeout_s)
-    _judge_refused([one for one in refused if one.device_id not in settled])
+    _judge_refused(settings, [one for one in refused if one.device_id not in settled])
 
 
 def report_abort(settings: Settings, answer: bytes) -> None:
@@ -42,7 +45,7 @@ def report_abort(settings: Settings, answer: bytes) -> None:
         for result in results:
             if result.ordered:
                 say(f"{result.device_id}  abort ordered")
-    _judge_refused([result for result in results if not result.ordered])
+    _judge_refused(settings, [result for result in results if not result.ordered])
 
 
 def _running(settings: Settings, version: str) -> set[str]:
@@ -73,13 +76,19 @@ def _say_nothing_to_do(settings: Settings, version: str, devices: int) -> None:
         say(f"nothing to do: {who} {version} already")
 
 
-def _judge_refused(refused: list[Result]) -> None:
+def _judge_refused(settings: Settings, refused: list[Result]) -> None:
+    """Refused is bad input; what could not be done, such as a store on a full disk, has failed."""
+    if not refused:
+        return
+    failed = any(result.kind not in {None, ORDER_REFUSED} for result in refused)
+    error = CommandFailed if failed else Refused
     if len(refused) == 1:
-        raise Refused(_reason(refused[0]))
-    if refused:
-        for result in refused:
-            remark(_reason(result))
-        raise Refused(f"{len(refused)} devices took no order, for the reasons above")
+        raise error(_reason(refused[0]))
+    if settings.as_json:
+        raise error(f"{len(refused)} devices took no order: each one's reason is in the results")
+    for result in refused:
+        remark(_reason(result))
+    raise error(f"{len(refused)} devices took no order, for the reasons above")
 
 
 def _reason(result: Result) -> str:

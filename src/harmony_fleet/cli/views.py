@@ -105,6 +105,7 @@ class Result:
     ordered: bool
     upgrade_id: str | None = None
     reason: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ class Ordered:
     upgrade_id: str | None
     reason: str | None
     """Why nothing was ordered."""
+    kind: str | None = None
+    """Of the error that kept it from being ordered, such as `order_refused`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def _each_once(names: Sequence[str]) -> list[str]:
 
 def _results(found: Sequence[OrderResult]) -> Results:
     return Results(
-        tuple(Ordered(r.device_id, r.reason is None, r.upgrade_id, r.reason) for r in found)
+        tuple(Ordered(r.device_id, r.reason is None, r.upgrade_id, r.reason, r.kind) for r in found)
     )
 
 

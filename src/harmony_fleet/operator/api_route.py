@@ -31,6 +31,10 @@ class OrderResult(Protocol):
     def reason(self) -> str | None:
         """Why nothing was ordered."""
 
+    @property
+    def kind(self) -> str | None:
+        """Of the error that it was."""
+
 
 class Fleet(Protocol):
     """The operator's loop, as far as the API needs it. Errors pass through to the answer."""

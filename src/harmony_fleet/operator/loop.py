@@ -87,6 +87,8 @@ class OrderResult:
     upgrade_id: str | None
     reason: str | None
     """Why nothing was ordered."""
+    kind: str | None = None
+    """Of the error that it was."""
 
 
 @dataclass
@@ -370,7 +372,7 @@ class Operator:
             await self._current(device_id)
             await self._take(device_id, event)
         except (OrderRefused, StoreError) as refusal:
-            return OrderResult(device_id, None, str(refusal))
+            return OrderResult(device_id, None, str(refusal), refusal.kind)
         order = self._known(device_id).case.record.order
         return OrderResult(device_id, order.upgrade_id if order else None, None)
 
