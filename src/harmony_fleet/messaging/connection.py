@@ -10,13 +10,12 @@ import inspect
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from harmony_fleet.messaging.cancellation import heed_cancellation
 from harmony_fleet.messaging.endpoint import Endpoint, Timing
 from harmony_fleet.messaging.requests import (
     Message,
@@ -158,18 +157,25 @@ class Plane:
 
         Raises:
             PlaneUnreachable, NoResponders: it was not carried out.
-            RequestTimedOut: unknown. Also where permissions refuse the subject.
+            RequestTimedOut: unknown. Also where permissions refuse the subject, and at once where
+                the connection is lost before the answer.
             RequestRefused: a malformed subject or header, or too long for the server.
         """
-        client = self._connected_client()
+        client, lost = self._connected_client(), self._lost
+        asked = client.request(
+            subject, payload, timeout_s, headers=dict(headers) if headers else None
+        )
+        asking = asyncio.create_task(asked)
         try:
-            answer = await client.request(
-                subject, payload, timeout_s, headers=dict(headers) if headers else None
-            )
+            either: set[asyncio.Future[Any]] = {asking, lost}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise RequestTimedOut(f"the connection was lost before an answer on {subject}")
+            return _message(asking.result())
         except nats_errors.Error as error:
             raise _translated(error, subject) from error
-        heed_cancellation()
-        return _message(answer)
+        finally:
+            asking.cancel()
 
     async def request_all(self, subject: str, payload: bytes, timeout_s: float) -> list[Message]:
         """The answers, up to and with the first that is a status line: so ends a batch.
