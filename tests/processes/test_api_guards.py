@@ -67,7 +67,7 @@ def test_who_sends_everything_before_reading_still_hears_the_refusal(tmp_path: P
 def test_health_needs_no_token_and_says_whether_the_plane_is_reached(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
         answer = await world.client.get("/healthz", headers={"Authorization": ""})
-        assert answer.json() == {"status": "ok", "plane_connected": False}
+        assert answer.json() == {"status": "ok", "plane_connected": False, "plane_stores": True}
 
     run(tmp_path, test)
 

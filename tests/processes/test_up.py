@@ -96,7 +96,11 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(tmp_path: Path) -> N
     with spawned_and_ready(data) as (process, said):
         assert said["pid"] == process.pid
         with client_of(data, said["url"]) as client:
-            assert client.get("/healthz").json() == {"status": "ok", "plane_connected": True}
+            assert client.get("/healthz").json() == {
+                "status": "ok",
+                "plane_connected": True,
+                "plane_stores": True,
+            }
             assert client.get("/api/v1/devices").json() == {"devices": []}
         server = nats_pid(data)
         process.send_signal(signal.SIGINT)

@@ -124,5 +124,6 @@ def check_text(text: str, name: str, limit: int) -> str:
 
 def _match(pattern: re.Pattern[str], text: str, name: str, form: str) -> str:
     if pattern.fullmatch(text) is None:
-        raise InvalidValue(f"{text[:80]!r} is not a {name} ({form})")
+        article = "an" if name[0] in "aeiou" else "a"
+        raise InvalidValue(f"{text[:80]!r} is not {article} {name} ({form})")
     return text

@@ -41,6 +41,10 @@ class KeptNats:
     def pid(self) -> int:
         return self._running.pid
 
+    async def restart(self) -> None:
+        """End it: it is started again as whenever it ends."""
+        await self._running.stop()
+
     async def stop(self) -> None:
         """Idempotent."""
         self._keeper.cancel()

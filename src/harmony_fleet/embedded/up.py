@@ -7,6 +7,7 @@ Outside: nothing; devices go on without a control plane.
 
 import asyncio
 import logging
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ from harmony_fleet.operator.loop import Operator, Settings
 from harmony_fleet.operator.ports import DeviceStore
 from harmony_fleet.operator.releases import INCOMING, Shelf, incoming_file
 from harmony_fleet.operator.sqlite_store import SqliteStore
+from harmony_fleet.operator.storing import Storing
 from harmony_fleet.operator.streams import ensure_streams
 from harmony_fleet.operator.system import RandomIds, SystemClock
 from harmony_fleet.release.build import artifact_name, build
@@ -38,6 +40,8 @@ CONNECT_LIMIT_S: Final = 10.0
 CLOCK: Final = SystemClock()
 RECONNECTS: Final = Timing(longest_retry_s=2.0)
 """The server is on this machine: it is back as soon as it can be."""
+ROOM_BYTES: Final = 4 * 1024 * 1024
+"""What the message plane's server needs to be worth a restart."""
 _LOADED_CHECK_S: Final = 0.002
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -143,14 +147,35 @@ async def control_plane(
         operator = Operator(store, plane, CLOCK, RandomIds(), artifacts, settings.operator)
         operating = await stack.enter_async_context(_operating(operator, store))
         await first
-        mint = nats.accounts.mint_device
-        services = Services(operator, store, CLOCK, folder.artifacts, artifacts, mint, nats.url)
+        storing = Storing(plane, CLOCK, lambda: _restart_with_room(nats, folder))
+        probing = asyncio.create_task(storing.run())
+        stack.callback(probing.cancel)
+        services = Services(
+            operator,
+            store,
+            CLOCK,
+            folder.artifacts,
+            artifacts,
+            nats.accounts.mint_device,
+            nats.url,
+            lambda: storing.stores,
+        )
         app = application(services, folder.token)
         answering = await stack.enter_async_context(serving(app, listener))
         folder.announce(url, nats.url)
         stack.callback(folder.withdraw)
         logger.info("up: API at %s, message plane at %s, data in %s", url, nats.url, folder.path)
-        yield Up(folder.path, url, nats.url), frozenset({operating, answering})
+        yield Up(folder.path, url, nats.url), frozenset({operating, answering, probing})
+
+
+async def _restart_with_room(nats: KeptNats, folder: DataFolder) -> None:
+    """A server whose disk was full stores again only after a restart, and only with room."""
+    free_bytes = shutil.disk_usage(folder.nats).free
+    if free_bytes < ROOM_BYTES:
+        logger.error("%s has %d bytes free: free some space on its disk", folder.nats, free_bytes)
+        return
+    logger.warning("the NATS server stores nothing: restarting it")
+    await nats.restart()
 
 
 async def _message_plane(

@@ -56,8 +56,11 @@ _Reply = Answer | Response
 @dataclass(frozen=True, slots=True)
 class Health:
     status: str
+    """`ok`, or `degraded` where the message plane is reached and stores nothing."""
     plane_connected: bool
     """Whether the message plane is reached now."""
+    plane_stores: bool
+    """Whether it stored what was put last, as far as is known."""
 
 
 async def describe_api(_services: Services, _request: Request) -> Answer:
@@ -94,7 +97,9 @@ def application(services: Services, token: str) -> Starlette:
 
 
 async def _health(services: Services, _request: Request) -> Answer:
-    return Answer(Health("ok", services.fleet.plane_connected))
+    stores = services.plane_stores()
+    status = "ok" if stores else "degraded"
+    return Answer(Health(status, services.fleet.plane_connected, stores))
 
 
 def _endpoint(

@@ -75,6 +75,7 @@ class Services:
     """Device id and public key to a JWT for that device. Raises FleetError."""
     nats_url: str
     """Where a device reaches the message plane."""
+    plane_stores: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)

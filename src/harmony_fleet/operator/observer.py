@@ -160,6 +160,8 @@ class Observer:
         self._report(device_id, HeartbeatSeen(beat, live))
 
     def _said(self, name: str, value: bytes) -> None:
+        if name == streams.PROBE:
+            return
         try:
             status = codec.decode(Status, value)
         except MalformedMessage as error:

@@ -24,6 +24,8 @@ from harmony_fleet.messaging.keyvalue import Entry, read_entry
 from harmony_fleet.messaging.requests import NO_MESSAGE, Message, read_answer
 from harmony_fleet.operator.liveness import StreamState
 
+PROBE: Final = "_fleet"
+"""A key of the statuses' bucket that can be no device's: see `storing`."""
 _API_TIMEOUT_S: Final = 5.0
 _LIST_TIMEOUT_S: Final = 30.0
 _PAGE_KEYS: Final = 1000
