@@ -1,12 +1,19 @@
-"""One rule for all suites: where HARMONY_FLEET_NO_SKIPS is set, a skipped test has failed."""
+"""Two rules for all suites: where HARMONY_FLEET_NO_SKIPS is set, a skipped test has failed; and an
+interrupt interrupts, however the tests were started.
+"""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("fleet", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("fleet")
+
+# A shell that starts the tests in the background has them ignore SIGINT, and all that they start:
+# what an interrupt does could not be tested then.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)
