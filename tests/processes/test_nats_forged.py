@@ -90,7 +90,7 @@ def that_has_expired(accounts: Accounts, user: Credentials) -> Credentials:
 
 
 def of_another_fleet(accounts: Accounts, user: Credentials) -> Credentials:
-    other = Accounts.open(accounts.folder.parent / "another fleet")
+    other = Accounts.open(accounts.folder.parent / "another fleet" / "accounts")
     return replace(user, jwt=other.mint_device("mallory", user.public_key()))
 
 

@@ -329,13 +329,14 @@ def test_a_swap_is_a_rename_and_then_a_sync_of_its_folder(
     assert calls == [("fsync", folder)]
 
 
-def test_a_kept_program_is_synced_before_it_has_its_name(
+def test_a_kept_program_is_synced_before_it_can_be_run_and_again_before_it_has_its_name(
     layout: Layout, calls: list[tuple[str, Path]]
 ) -> None:
     write_program(layout.paths.link, "print('plain')")
     layout.capture_revert_target("0.9.0")
     kept = layout.path_of("0.9.0")
     assert calls == [
+        ("fsync", temporary(kept)),
         ("fsync", temporary(kept)),
         ("rename", kept),
         ("fsync", layout.paths.versions),
