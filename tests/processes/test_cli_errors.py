@@ -189,6 +189,21 @@ def test_what_was_typed_wrong_names_where_to_read_on(
     assert json.loads(capsys.readouterr().err)["error"]["kind"] == "usage"
 
 
+@pytest.mark.parametrize("group", ["fleet", "fleet device", "fleet release"])
+def test_a_group_alone_shows_its_help_and_is_one_sentence_in_json(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = group.split()[1:]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith(f"Usage: {group} ")
+    assert said.err == ""
+    assert main(["--json", *arguments]) == 2
+    said = capsys.readouterr()
+    error = {"kind": "usage", "message": f"Missing command: see `{group} --help`"}
+    assert (said.out, json.loads(said.err)) == ("", {"error": error})
+
+
 def _fleet(data: Path, *arguments: str) -> subprocess.Popen[str]:
     program = "from harmony_fleet.cli.main import run; run()"
     argv = [sys.executable, "-c", program, *arguments, "--data", str(data)]

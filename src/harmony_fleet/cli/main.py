@@ -87,6 +87,9 @@ def _name() -> str:
 
 
 def _complain(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        click.echo(error.format_message())  # as click does; it is the answer to what was typed
+        return BAD_INPUT
     kind, message, status = _judge(error)
     if os.environ.get(DEBUG):
         import traceback
@@ -106,9 +109,9 @@ def _judge(error: Exception) -> tuple[str, str, int]:
         case FleetError():
             return kind_of(error), str(error), exit_status(error)
         case click.exceptions.NoArgsIsHelpError():
-            return "usage", error.format_message(), BAD_INPUT
+            return "usage", _usage(error, "Missing command"), BAD_INPUT
         case click.UsageError():
-            return "usage", _usage(error), BAD_INPUT
+            return "usage", _usage(error, error.format_message()), BAD_INPUT
         case click.ClickException():
             return "usage", error.format_message(), error.exit_code
         case OSError():
@@ -122,9 +125,9 @@ def _judge(error: Exception) -> tuple[str, str, int]:
             )
 
 
-def _usage(error: click.UsageError) -> str:
+def _usage(error: click.UsageError, message: str) -> str:
     where = error.ctx.command_path if error.ctx else "fleet"
-    return f"{error.format_message().rstrip('.')}: see `{where} --help`"
+    return f"{message.rstrip('.')}: see `{where} --help`"
 
 
 def _os_words(error: OSError) -> str:
