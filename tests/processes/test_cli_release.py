@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -153,7 +154,32 @@ def test_completion_prints_a_script_that_asks_fleet(
     shell: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["completion", shell]) == 0
-    assert f"_FLEET_COMPLETE={shell}_complete" in capsys.readouterr().out
+    script = capsys.readouterr().out
+    assert f"_FLEET_COMPLETE={shell}_complete" in script
+    assert f"_HARMONY_FLEET_COMPLETE={shell}_complete" in script
+
+
+@pytest.mark.parametrize("name", ["fleet", "harmony-fleet"])
+def test_bash_completes_by_the_script_under_both_names(
+    fleet: Cli, script: Script, tmp_path: Path, name: str
+) -> None:
+    script.looks = [[device("local-1"), device("other")]]
+    program = tmp_path / "bin" / name
+    program.parent.mkdir()
+    code = f"import sys; sys.argv[0] = '{name}'; from harmony_fleet.cli.main import run; run()"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n')
+    program.chmod(0o755)
+    lines = (
+        f"PATH={program.parent}:$PATH",
+        fleet("completion", "bash").out,
+        f"COMP_WORDS=({name} device show lo) COMP_CWORD=3",
+        f"$(complete -p {name} | sed 's/.*-F \\([^ ]*\\).*/\\1/') {name} lo show",
+        'printf "%s\\n" "${COMPREPLY[@]}"',
+    )
+    environment = {"PATH": os.defpath, "FLEET_DATA": str(fleet.data)}
+    argv = ["bash", "-c", "\n".join(lines)]
+    ran = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("local-1\n", "")
 
 
 def test_bash_is_offered_the_devices_and_versions_that_the_operator_knows(

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 import harmony_fleet
-from harmony_fleet.cli.completion import completion
+from harmony_fleet.cli.completion import NAMES, completion
 from harmony_fleet.cli.device import device
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
 from harmony_fleet.cli.release import release
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
 def _name() -> str:
     """As it was called: `fleet`, or `harmony-fleet`."""
     called = Path(sys.argv[0]).name
-    return called if called in {"fleet", "harmony-fleet"} else "fleet"
+    return called if called in NAMES else NAMES[0]
 
 
 def _complain(error: Exception, *, as_json: bool) -> int:
