@@ -211,10 +211,11 @@ def test_a_damaged_configuration_is_named_when_a_device_is_started_again(
 ) -> None:
     fleet("device", "start-local")
     fleet("device", "stop-local")
-    root(fleet, "local-1").config.write_text("device_id = ")
-    ran = fleet("device", "start-local", "local-1")
-    assert ran.status == 1
-    assert str(root(fleet, "local-1").config) in ran.err
+    for damage in ("device_id = ", "device_id = " + "[" * 10_000):
+        root(fleet, "local-1").config.write_text(damage)
+        ran = fleet("device", "start-local", "local-1")
+        assert ran.status == 1
+        assert f"the configuration {root(fleet, 'local-1').config} cannot be read" in ran.err
 
 
 def test_where_nothing_is_up_no_device_is_made(

@@ -220,12 +220,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         start_and_stop(tmp_path / "file" / "data")
 
 
-def test_damaged_keys_are_reported_and_left_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"operator": "S', "[]", "{}", "[" * 100_000])
+def test_damaged_keys_are_reported_and_left_as_they_are(tmp_path: Path, text: str) -> None:
     Accounts.open(tmp_path)
-    (tmp_path / "keys.json").write_text('{"operator": "S')
+    (tmp_path / "keys.json").write_text(text)
     with pytest.raises(DataFolderUnusable, match=r"keys\.json"):
         Accounts.open(tmp_path)
-    assert (tmp_path / "keys.json").read_text() == '{"operator": "S'
+    assert (tmp_path / "keys.json").read_text() == text
 
 
 def test_accounts_that_were_cut_off_in_the_making_are_made_anew(tmp_path: Path) -> None:

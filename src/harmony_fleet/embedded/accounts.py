@@ -136,7 +136,7 @@ def _read_keys(path: Path) -> dict[str, KeyPair]:
     try:
         seeds = json.loads(path.read_bytes())
         return {name: KeyPair.parse(kind, seeds[name]) for name, kind in KEYS.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidValue(f"{path.name}: {error!r}") from error
 
 

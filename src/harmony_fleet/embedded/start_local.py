@@ -227,7 +227,7 @@ def _point_at(machine: MachineRoot, nats_url: str) -> None:
         keys = tomllib.loads(text)
         keys["plane"] |= {"servers": [nats_url], "credentials": str(machine.credentials)}
         keys["paths"] |= {name: str(path) for name, path in _paths(machine).items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigDamaged(
             f"the configuration {config} cannot be read ({error}): mend it, or start a new device"
         ) from error
