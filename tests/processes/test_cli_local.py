@@ -4,6 +4,8 @@ import hashlib
 import io
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import fields
@@ -125,6 +127,16 @@ def test_stopped_devices_are_started_again_as_they_were_at_the_plane_as_it_is(
     assert after.plane.servers == ("nats://127.0.0.1:2",)
     assert (after.upgrade, after.paths) == (before.upgrade, before.paths)
     assert fleet("device", "start-local", "local-1").out == "local-1  runs already\n"
+
+
+def test_devices_started_at_the_same_time_have_names_of_their_own(fleet: Cli) -> None:
+    program = "from harmony_fleet.cli.main import run; run()"
+    argv = [sys.executable, "-c", program, "device", "start-local", "2", "--data", str(fleet.data)]
+    ran = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=60)[0] for one in ran]
+    assert [one.returncode for one in ran] == [0, 0]
+    names = sorted(line.split()[0] for text in said for line in text.splitlines())
+    assert names == ["local-1", "local-2", "local-3", "local-4"]
 
 
 def test_an_unknown_local_device_is_bad_input_and_touches_no_other(fleet: Cli) -> None:

@@ -51,12 +51,13 @@ def start_new(settings: Settings, wanted: Wanted) -> None:
     with settings.connect() as client:
         plane = PlaneOverHttp(client)
         before = plane.heard()
-        program = _program(client, wanted.version, local.folder)
         timing = TIMINGS[wanted.timing]
-        made = [
-            local.make(plane, name, program, timing, wanted.plain_file)
-            for name in local.free_names(before, wanted.number)
-        ]
+        with local.choosing():
+            program = _program(client, wanted.version, local.folder)
+            made = [
+                local.make(plane, name, program, timing, wanted.plain_file)
+                for name in local.free_names(before, wanted.number)
+            ]
         _say_as_heard(settings, plane, made, before)
 
 

@@ -8,10 +8,12 @@ Rules
 Talks to the control plane through `Plane` only.
 """
 
+import fcntl
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -30,6 +32,8 @@ from harmony_fleet.embedded.supervisor.settings import MachineRoot, Settings
 from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_user_seed
 
 PREFIX: Final = "local-"
+LOCK: Final = ".lock"
+"""In the devices' folder, where no device can have the name."""
 HEARD_LIMIT_S: Final = 30.0
 """For all of them together, after the last one's supervisor has begun."""
 POLL_S: Final = 0.2
@@ -161,7 +165,16 @@ class LocalDevices:
             )
         return self.folder / device_id
 
+    @contextmanager
+    def choosing(self) -> Iterator[None]:
+        """For one process at a time, from choosing names to having made the devices of them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def free_names(self, taken: Iterable[str], number: int) -> list[str]:
+        """Free as long as this process is `choosing`."""
         used = {*taken, *self.names()}
         numbers = iter(range(1, len(used) + number + 1))
         free = (name for name in (f"{PREFIX}{n}" for n in numbers) if name not in used)
