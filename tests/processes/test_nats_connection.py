@@ -339,6 +339,19 @@ def test_a_request_ends_with_the_connection_that_it_was_asked_on(tmp_path: Path)
     with_operator(tmp_path, use)
 
 
+def test_a_listing_ends_with_the_connection_that_it_was_asked_on(tmp_path: Path) -> None:
+    async def use(nats: MessagePlane, operator: Plane) -> None:
+        heard = Heard()
+        await operator.subscribe("silent.service", heard)
+        asking = asyncio.create_task(operator.request_all("silent.service", b"", 3600))
+        await until(lambda: bool(heard.messages))
+        os.kill(nats.server.pid, signal.SIGKILL)
+        with pytest.raises(RequestTimedOut, match="connection was lost"):
+            await asyncio.wait_for(asking, 30)
+
+    with_operator(tmp_path, use)
+
+
 def test_what_was_published_before_closing_is_sent(tmp_path: Path) -> None:
     async def use(nats: MessagePlane, operator: Plane) -> None:
         heard = Heard()

@@ -19,6 +19,7 @@ def test_a_plane_that_answers_and_stores_nothing_is_noticed_called_for_and_seen_
 
     async def broken() -> None:
         calls.append(len(calls))
+        raise OSError("nothing can be done")
 
     async def use(plane: Plane) -> None:
         storing = Storing(plane, SystemClock(), broken, interval_s=0.02)

@@ -391,13 +391,9 @@ def test_a_verdict_is_final_whatever_the_device_says_later(phase: P, later: P) -
     assert stops(effects) == []
 
 
-def test_the_words_of_the_device_are_kept_where_the_ended_list_has_only_the_kind() -> None:
-    why = cause(CauseKind.CRASH_LOOP, "its log said: out of tea")
-    verdict = ended(FIRST, 1, P.ROLLED_BACK, cause=CauseKind.CRASH_LOOP)
-    case = after(ASKED, said(5, P.COMMITTED, cause=why))
-    case = after(case, said(6, None, None, ended=(verdict,)))
-    assert case.record.order is not None
-    assert case.record.order.cause == why
+def test_a_late_yes_to_a_stop_does_not_undo_what_the_device_has_said_since() -> None:
+    case = after(ASKED, said(5, P.REVERTING))
+    assert phase_of(after(case, answered(Outcome.OK))) is P.REVERTING
 
 
 def test_what_a_device_waited_for_is_not_the_cause_of_its_verdict() -> None:

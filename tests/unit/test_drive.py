@@ -264,6 +264,41 @@ def test_a_self_test_that_fails_while_the_plane_is_away_is_not_the_releases_faul
     assert tell(story, Device(TakesTime(OLD, place=OLD))).now.quarantined == ()
 
 
+def test_what_fails_in_both_versions_alike_is_not_the_releases_fault() -> None:
+    """Such as a folder that neither may write: the version that runs is the control."""
+
+    async def story(device: Device) -> None:
+        device.executor.behaviours[OLD] = Behaviour.FAILS_SELF_TEST
+        device.order(NEW, Behaviour.FAILS_SELF_TEST)
+        process = device.start()
+        await process.until(Verifying)
+        idle = await process.until(Idle)
+        assert kind_and_stage(idle) == (CauseKind.ROLLBACK_TARGET_FAILED, Stage.FAILED)
+
+    assert tell(story).now.quarantined == ()
+
+
+def test_a_self_test_during_which_the_plane_was_lost_and_is_back_says_nothing_of_the_release() -> (
+    None
+):
+    class TakesTime(FakeExecutor):
+        async def self_test(self, version: str, limit_s: float) -> None:
+            await asyncio.sleep(2)
+            await super().self_test(version, limit_s)
+
+    async def story(device: Device) -> None:
+        device.order(NEW, Behaviour.FAILS_SELF_TEST)
+        process = device.start()
+        await process.until(Verifying)
+        device.plane.cut()
+        await asyncio.sleep(1)
+        device.plane.restore()
+        idle = await process.until(Idle)
+        assert kind_and_stage(idle) == (CauseKind.PLANE_UNREACHABLE, Stage.FAILED)
+
+    assert tell(story, Device(TakesTime(OLD, place=OLD))).now.quarantined == ()
+
+
 # Whatever fails in the cutover is reverted
 
 

@@ -359,9 +359,10 @@ def test_what_a_trial_or_probation_that_lost_its_journal_is_told_to_stop_is_refu
 def test_a_swap_back_that_the_disk_refuses_is_tried_again_by_a_process_that_is_ready() -> None:
     reverting = Reverting(NEW, journal_in(Stage.REVERTING), Party.NEW)
     failed = StepFailed(WHY)
-    said = (SayReady(), Report(), StartClock(Deadline.RETRY))
-    assert step(reverting, failed) == (reverting, said)
-    assert step(reverting, TimeRanOut(Deadline.RETRY)) == (reverting, (SwapLink(OLD),))
+    after, effects = step(reverting, failed)
+    assert isinstance(after, Reverting)
+    assert effects == (SayReady(), Report(), StartClock(Deadline.RETRY))
+    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (SwapLink(OLD),))
 
 
 def test_a_rolled_back_upgrade_never_becomes_anything_else() -> None:

@@ -32,7 +32,7 @@ from harmony_fleet.agent.upgrade.events import (
 )
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.record import Stage, status_of
-from harmony_fleet.agent.upgrade.revert import attempt_of
+from harmony_fleet.agent.upgrade.revert import attempt_of, resume
 from harmony_fleet.agent.upgrade.states import (
     Checking,
     Deadline,
@@ -139,9 +139,27 @@ def test_an_old_version_beyond_repair_that_was_told_to_stop_exits_with_the_journ
 
 def test_a_swap_back_that_the_disk_refuses_is_tried_again_by_a_process_that_is_ready() -> None:
     after, effects = step(REVERTING, StepFailed(DISK))
-    assert (after, effects) == (REVERTING, (SayReady(), Report(), StartClock(Deadline.RETRY)))
-    assert status_of(after.journal, "pi-1").phase is AgentUpgradePhase.REVERTING
-    assert step(REVERTING, TimeRanOut(Deadline.RETRY)) == (REVERTING, (SwapLink(OLD),))
+    assert isinstance(after, Reverting)
+    assert effects == (SayReady(), Report(), StartClock(Deadline.RETRY))
+    status = status_of(after.journal, "pi-1")
+    assert status.phase is AgentUpgradePhase.REVERTING
+    assert "the disk refused" in str(status.cause)  # what it waits for
+    assert step(after, StepFailed(DISK))[0] == after  # said once
+    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (SwapLink(OLD),))
+    ended, _ = step(after, LinkSwapped())
+    assert attempt_in(ended).cause == attempt_in(REVERTING).cause
+    assert attempt_in(ended).waits == ""
+
+
+def test_what_is_waited_for_is_no_part_of_the_verdict_however_often_it_was_restarted() -> None:
+    waiting, _ = step(CHECKING, DAMAGED)
+    for _ in range(3):
+        again, _ = resume(OLD, waiting.journal, Party.OLD)
+        waiting, _ = step(again, DAMAGED)
+    assert waiting.journal == step(CHECKING, DAMAGED)[0].journal
+    reverting, _ = step(waiting, TargetSound())
+    ended, _ = step(reverting, LinkSwapped())
+    assert attempt_in(ended).cause == WHY
 
 
 @pytest.mark.parametrize("state", [CHECKING, REVERTING])

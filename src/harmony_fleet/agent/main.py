@@ -16,6 +16,7 @@ from harmony_fleet.contracts.errors import FleetError
 if TYPE_CHECKING:
     from harmony_fleet.agent.upgrade.guard import GuardPorts
     from harmony_fleet.agent.upgrade.guard_command import Files
+    from harmony_fleet.agent.upgrade.record import Journal
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -75,13 +76,19 @@ def _guard(settings: config.Config, dry_run: bool, expired: bool) -> int:
 def _expired(settings: config.Config, ports: "GuardPorts", files: "Files") -> int:
     from harmony_fleet.agent.upgrade.control import contact
     from harmony_fleet.agent.upgrade.deadman import Bounds
+    from harmony_fleet.agent.upgrade.events import JournalRead
     from harmony_fleet.agent.upgrade.guard_command import expired
 
     upgrade = settings.upgrade
     # 1.5 is the backoff's jitter; the rest is for a connection and a status to be stored
     spacing_s = 2.0 * settings.plane.reconnect_max_s
     bounds = Bounds(upgrade.probation_s, spacing_s, upgrade.outage_s)
-    return expired(ports, files, bounds, lambda journal: contact(settings, journal))
+
+    def journal() -> "Journal | None":
+        found = ports.journal.read()
+        return found.journal if isinstance(found, JournalRead) else None
+
+    return expired(ports, files, bounds, lambda: contact(settings, journal))
 
 
 def _guard_ports(settings: config.Config) -> "GuardPorts":

@@ -182,15 +182,16 @@ class Plane:
 
         Raises as `request` does, but for NoResponders: status 503 is an answer here.
         """
-        client = self._connected_client()
+        client, lost = self._connected_client(), self._lost
         answers: list[Message] = []
-        ended = asyncio.Event()
+        ended: asyncio.Future[None] = asyncio.Future()
 
         async def receive(answer: Msg) -> None:
-            if not ended.is_set():
-                answers.append(_message(answer))
+            if ended.done():
+                return
+            answers.append(_message(answer))
             if answers[-1].status is not None:
-                ended.set()
+                ended.set_result(None)
 
         inbox = client.new_inbox()
         try:
@@ -198,7 +199,9 @@ class Plane:
             try:
                 await client.publish(subject, payload, reply=inbox)
                 async with asyncio.timeout(timeout_s):
-                    await ended.wait()
+                    await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
+                if not ended.done():
+                    raise RequestTimedOut(f"the connection was lost before an end on {subject}")
             finally:
                 with contextlib.suppress(nats_errors.Error):  # lost: nothing is left to end
                     await subscription.unsubscribe()

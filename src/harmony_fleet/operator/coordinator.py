@@ -354,8 +354,8 @@ def _answered(case: Case, event: StopAnswered) -> Transition:
     match event.answer.outcome:
         case Outcome.OK:
             case = replace(case, unanswered=0)
-            if order.phase is AgentUpgradePhase.COMMITTED:
-                return case, ()
+            if order.phase in {AgentUpgradePhase.COMMITTED, AgentUpgradePhase.REVERTING}:
+                return case, ()  # a late answer: the device has said more since
             order = replace(order, phase=AgentUpgradePhase.COMMITTED, since=event.now)
             sentence = f"{order.version}: committed, in probation"
             told = Tell(Happening("phase", sentence, order.upgrade_id))

@@ -54,15 +54,23 @@ class Storing:
                 await self._try()
 
     async def _try(self) -> None:
-        now = self._clock.now().encode()
+        now, connection = self._clock.now().encode(), self._plane.epoch
         try:
             await keyvalue.put(self._plane, STATUS_BUCKET, PROBE, now, PUT_LIMIT_S)
         except MessagingError as error:
+            if not self._plane.connected or self._plane.epoch != connection:
+                return  # it was cut off, which says nothing of the disk
             self._failures += 1
             logger.error("the message plane answers and stores nothing: %s; see its disk", error)
             if self._failures % PATIENCE == 0:
-                await self._broken()
+                await self._call()
             return
         if self._failures:
             logger.info("the message plane stores again")
         self._failures = 0
+
+    async def _call(self) -> None:
+        try:
+            await self._broken()
+        except Exception:  # the runner: whoever was called must not end the probing
+            logger.exception("nothing could be done about it")

@@ -42,8 +42,6 @@ def _entered(order: Order, status: Status, now: str) -> Order:
 
 def _ended(order: Order, verdict: Ended, now: str) -> Order:
     why = cause(verdict.cause, f"ended as {verdict.cause}") if verdict.cause else None
-    if order.cause and order.cause.kind is verdict.cause:
-        why = order.cause  # with its words; another cause was only what it waited for
     known = verdict.phase.final  # a newer agent may have words for an end that this one lacks
     phase = verdict.phase if known else AgentUpgradePhase.UNRESOLVED
     return replace(order, phase=phase, since=now, cause=why)

@@ -36,6 +36,7 @@ class FakePlane:
     answers_reads: bool = True
     """False: connected, but the stream of the heartbeats is gone."""
     device_id: str = "pi-1"
+    epoch: int = 1
     _connected: bool = True
     _post: Post = _nobody
     _unsaid: Journal | None = None
@@ -59,6 +60,7 @@ class FakePlane:
     def restore(self) -> None:
         """Both sides say again what they have to say."""
         self._connected = True
+        self.epoch += 1
         self.read()
         if self._unsaid is not None:
             self.put(self._unsaid)

@@ -6,6 +6,7 @@ whoever puts it. What is put is what the journal says already, with the same `se
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from harmony_fleet.agent.clock import rfc3339
 from harmony_fleet.agent.config import Config
@@ -22,24 +23,48 @@ logger = logging.getLogger(__name__)
 PUT_LIMIT_S = 5.0
 
 
-def contact(config: Config, journal: Journal) -> bool:
-    """Its self-test reaches the plane, and the plane stores this journal's status."""
+MOST_PUTS = 5
+"""Each follows a change of the journal, of which an upgrade has fewer."""
+
+Read = Callable[[], Journal | None]
+
+
+def contact(config: Config, journal: Read) -> bool:
+    """Its self-test reaches the plane, and the plane stores the journal's status."""
     report = self_test(config, config.upgrade.self_test_limit_s)
     return report.contact and asyncio.run(_acknowledged(config, journal))
 
 
-async def _acknowledged(config: Config, journal: Journal) -> bool:
-    name = config.device_id
-    status = codec.encode(status_of(journal, name, rfc3339()))
+async def _acknowledged(config: Config, read: Read) -> bool:
     plane = Plane(endpoint(config, "control"))
     await plane.start()
     try:
         if not await plane.wait_connected(PUT_LIMIT_S):
             return False
-        await keyvalue.put(plane, subjects.STATUS_BUCKET, name, status, PUT_LIMIT_S)
+        return await _put_last(plane, config.device_id, read)
+    finally:
+        await plane.close()
+
+
+async def _put_last(plane: Plane, device_id: str, read: Read) -> bool:
+    """The primary puts statuses, too. What is stored last must not be the older one: it is put
+    again until the journal has not changed meanwhile."""
+    stored, journal = False, read()
+    for _ in range(MOST_PUTS):
+        if journal is None:
+            return False
+        stored = await _put(plane, device_id, journal)
+        before, journal = journal, read()
+        if journal == before:
+            break
+    return stored
+
+
+async def _put(plane: Plane, device_id: str, journal: Journal) -> bool:
+    status = codec.encode(status_of(journal, device_id, rfc3339()))
+    try:
+        await keyvalue.put(plane, subjects.STATUS_BUCKET, device_id, status, PUT_LIMIT_S)
     except MessagingError as error:
         logger.warning("the plane answers, and does not store a status: %s", error)
         return False
-    finally:
-        await plane.close()
     return True

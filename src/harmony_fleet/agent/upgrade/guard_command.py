@@ -19,7 +19,7 @@ from harmony_fleet.agent.upgrade.events import (
 from harmony_fleet.agent.upgrade.guard import GuardPorts, guard
 from harmony_fleet.agent.upgrade.journal import reserve_in
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable, UpgradeFault
-from harmony_fleet.agent.upgrade.record import Attempt, Journal
+from harmony_fleet.agent.upgrade.record import Attempt
 from harmony_fleet.contracts import codec
 from harmony_fleet.contracts.errors import MalformedMessage
 
@@ -69,7 +69,7 @@ def expired(
     ports: GuardPorts,
     files: Files,
     bounds: deadman.Bounds,
-    control: Callable[[Journal], bool],
+    control: Callable[[], bool],
 ) -> int:
     """`control`: whether this, the previous, version has contact, and its status is stored."""
     now = ports.clock.boot_time()
@@ -82,12 +82,10 @@ def expired(
     left = files.mark()
     if left is not None and left.upgrade_id == attempt.upgrade_id:
         return RESTART_UNIT
-    contact = _contact(control, found.journal)
+    contact = _contact(control)
     now = ports.clock.boot_time()  # the plane may have come back while the control ran
     again = ports.journal.read()
     if again != found:
-        if contact and isinstance(again, JournalRead):
-            _contact(control, again.journal)  # what is stored last must not be the older status
         return LEAVE_UNIT
     controls, mark = deadman.judge(found.journal, now, bounds, contact, files.controls())
     if mark is None:
@@ -98,10 +96,10 @@ def expired(
     return RESTART_UNIT if _write(files.state / MARK, mark) else LEAVE_UNIT
 
 
-def _contact(control: Callable[[Journal], bool], journal: Journal) -> bool | None:
+def _contact(control: Callable[[], bool]) -> bool | None:
     """None where the control did not run to its end: that says nothing about the new version."""
     try:
-        return control(journal)
+        return control()
     except Exception:  # the runner
         logger.exception("the control did not run to its end")
         return None

@@ -61,6 +61,8 @@ def started(running: str, journal: Journal) -> Transition:
         return revert.enter_trial(running, journal)
     if stage is Stage.REVERTING:
         return revert.resume(running, journal, Party.NEW)
+    if attempt_of(journal).cause is not None:  # of an earlier start: it may not be so any more
+        journal = note(journal, cause=None)
     return _enter_probation(running, journal, (SayReady(),))
 
 

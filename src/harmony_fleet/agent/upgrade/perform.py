@@ -207,11 +207,14 @@ class Performer:
         return sha256
 
     async def _verify(self, effect: Verify, post: Post) -> None:
-        new = self.ports.executor.self_test(effect.version, self.limits.self_test_s)
-        try:
-            await _side_by_side(new, self._way_back(effect.target))
-        except UpgradeFault as fault:
-            post(VerifyingFailed(_cause(fault), self.ports.plane.connected))
+        """The version that runs is the control: what fails in both is not the new one's fault."""
+        plane, executor = self.ports.plane, self.ports.executor
+        connection = plane.epoch
+        new = _fault_of(executor.self_test(effect.version, self.limits.self_test_s))
+        fault, blame = await _side_by_side(_fault_of(self._way_back(effect.target)), new)
+        if fault := fault or blame:
+            contact = plane.connected and plane.epoch == connection
+            post(VerifyingFailed(_cause(fault), contact))
         else:
             post(Verified())
 
@@ -236,11 +239,15 @@ class Performer:
             return
         post(CandidateReady())
         hearing = asyncio.create_task(self._listen(effect, post))
+        watching = asyncio.create_task(executor.candidate_exit())
         try:
-            why = _died(effect.version, await executor.candidate_exit())
+            await asyncio.wait({hearing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done():
+                hearing.result()  # a defect of ours must not pass for a candidate that is silent
+            why = _died(effect.version, await watching)
             post(CandidateExited(why, await executor.system_stopping()))
         finally:
-            await _end(hearing)
+            await _end(hearing, watching)
 
     async def _listen(self, effect: StartCandidate, post: Post) -> None:
         known = None
@@ -267,8 +274,16 @@ def _cause(fault: UpgradeFault) -> Cause:
     return cause(fault.cause, fault.sentence, fault.evidence)
 
 
+async def _fault_of(run: Awaitable[None]) -> UpgradeFault | None:
+    try:
+        await run
+    except UpgradeFault as fault:
+        return fault
+    return None
+
+
 async def _side_by_side(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
-    """Both outcomes. The first fault of either is raised once the other has been cancelled."""
+    """Both outcomes; or the first error of either, once the other has been cancelled."""
     tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
     try:
         return await asyncio.gather(*tasks)

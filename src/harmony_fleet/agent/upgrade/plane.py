@@ -179,6 +179,10 @@ class NatsHearing:
     def connected(self) -> bool:
         return self._plane.connected
 
+    @property
+    def epoch(self) -> int:
+        return self._plane.epoch
+
     async def heard(self, version: str, upgrade_id: str) -> bool | None:
         name = subjects.heartbeat_name(self._device_id, Role.CANDIDATE)
         try:

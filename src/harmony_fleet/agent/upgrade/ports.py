@@ -178,6 +178,10 @@ class Plane(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def epoch(self) -> int:
+        """How often it has connected. The same before and after: no loss in between."""
+
     async def heard(self, version: str, upgrade_id: str) -> bool | None:
         """The plane holds a heartbeat of this device's `version` that names `upgrade_id`.
 

@@ -30,6 +30,7 @@ from harmony_fleet.contracts.upgrade import (
     Marker,
     Status,
 )
+from harmony_fleet.contracts.upgrade import cause as cause_of
 from harmony_fleet.contracts.wire import SCHEMA
 
 QUARANTINED_KEPT = 32
@@ -103,6 +104,8 @@ class Attempt:
     """The commit, or the last counted start."""
     cause: Cause | None = None
     deferred: str | None = None
+    waits: str = ""
+    """Why the way back cannot be finished yet; it is no part of the verdict's cause."""
 
     def __post_init__(self) -> None:
         check_version(self.from_version)
@@ -210,7 +213,7 @@ def count(journal: Journal, starts: int, since: BootTime | None) -> Journal:
 
 def end(journal: Journal, stage: Stage, cause: Cause | None) -> Journal:
     """The attempt under way ends. The only place that writes a verdict."""
-    ended = _with_attempt(journal, 1, stage=stage, cause=cause, deferred=None)
+    ended = _with_attempt(journal, 1, stage=stage, cause=cause, deferred=None, waits="")
     attempt = _attempt(ended)
     if attempt.upgrade_id is not None:
         verdict = Ended(
@@ -259,9 +262,17 @@ def status_of(journal: Journal, device_id: str, sent_at: str = "") -> Status:
         to_version=attempt.to_version,
         phase=(_PHASES_OF_OPEN | _PHASES_OF_ENDED)[attempt.stage],
         attempt=attempt.tries,
-        cause=attempt.cause,
+        cause=_cause_said(attempt),
         deferred=attempt.deferred,
     )
+
+
+def _cause_said(attempt: Attempt) -> Cause | None:
+    why = attempt.cause
+    if why is None or not attempt.waits:
+        return why
+    sentence = f"cannot go back yet: {attempt.waits}. It goes back because {why.sentence}"
+    return cause_of(why.kind, sentence, why.evidence)
 
 
 def quarantined(journal: Journal, marker: Marker) -> bool:

@@ -44,7 +44,7 @@ from harmony_fleet.agent.upgrade.events import (
     WorkEnded,
 )
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
-from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage, advance, end
+from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage, advance, end, note
 from harmony_fleet.agent.upgrade.states import (
     EXIT_RESTART,
     EXIT_STOP,
@@ -147,13 +147,13 @@ def _nowhere_to_go(state: Checking, reason: str) -> Transition:
 def _wait(state: Checking, reason: str) -> Transition:
     """An old primary checks again, as its file may be repaired. It goes back whatever happens, so
     Reverting is journaled before the target is sound: the status says what is waited for."""
-    wanted = state.cause
-    sentence = f"cannot go back yet: {reason}. It goes back because {wanted.sentence}"
-    why = cause(wanted.kind, sentence, wanted.evidence)
     journal = state.journal
-    if attempt_of(journal).cause != why:
-        journal = advance(journal, Stage.REVERTING, cause=why)
-    return replace(state, journal=journal), (SayReady(), Report(), StartClock(Deadline.RETRY))
+    if attempt_of(journal).waits != reason:
+        journal = advance(journal, Stage.REVERTING, cause=state.cause, waits=reason)
+    return replace(state, journal=journal), _TRY_AGAIN
+
+
+_TRY_AGAIN = (SayReady(), Report(), StartClock(Deadline.RETRY))
 
 
 def _stay(state: Checking, reason: str) -> Transition:
@@ -196,8 +196,10 @@ def _done(state: Reverting, event: StepDone) -> Transition:
             return _after(state, journal, CloseAttempt(keep=(attempt.from_version,)))
         case StepFailed() if state.party is Party.GUARD:
             return GuardDone(state.journal), ()
-        case StepFailed():
-            return state, (SayReady(), Report(), StartClock(Deadline.RETRY))
+        case StepFailed(why):
+            known = attempt_of(state.journal).waits == why.sentence
+            journal = state.journal if known else note(state.journal, waits=why.sentence)
+            return replace(state, journal=journal), _TRY_AGAIN
         case _:
             raise IllegalEvent(state, event)
 
