@@ -223,6 +223,19 @@ def test_a_reader_who_leaves_a_pipe_causes_no_complaint(fleet: Cli, script: Scri
         assert ran.stderr.read() == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("as_json", ["", "--json"])
+def test_a_closed_stream_changes_nothing_but_what_is_seen(
+    fleet: Cli, closed: str, as_json: str
+) -> None:
+    program = "from harmony_fleet.cli.main import run; run()"
+    command = f'exec "$0" -c "{program}" device list {as_json} --data "$1" {closed}'
+    argv = ["sh", "-c", command, sys.executable, str(fleet.data)]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ("local-1" in ran.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
 def test_an_interrupt_ends_the_wait_and_not_the_upgrade(fleet: Cli, script: Script) -> None:
     script.upgrades, script.looks = ordered("local-1"), [[upgrading("Staging")]]
     with _fleet(fleet.data, "upgrade", "local-1", "--to", "1.1.0", "--wait") as ran:

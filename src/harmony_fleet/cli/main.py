@@ -58,6 +58,7 @@ for command in (up, device, release, upgrade, abort, why, completion):
 
 def run() -> NoReturn:
     """For the entry points."""
+    _open_closed_streams()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -78,6 +79,14 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the runner: no command ends in a traceback
         return _complain(error, as_json="--json" in arguments)
     return status if isinstance(status, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """What the caller closed (`>&-`) is as /dev/null, and no later file becomes descriptor 1."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open to the end
+            setattr(sys, name, null)
 
 
 def _name() -> str:
