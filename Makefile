@@ -19,7 +19,7 @@ demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-
 	@$(VENV)/python -m demo --without "$(PROTECTION)"
 
 test: .venv/ready ## all tests but the long ones, under 6 minutes
-	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e"
+	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e and not matrix"
 
 test-full: .venv/ready ## kill each part at every step of an upgrade, alone and in pairs: ten minutes
 	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 2 --dist worksteal tests/matrix

@@ -206,6 +206,8 @@ def device(
     spawn_supervisor(root)
     try:
         eventually(lambda: plane.view(device_id).get("current_version") == OLD, "it is heard")
+        idle = f"primary {OLD}: after prune"
+        eventually(lambda: idle in found.passed(), "its primary has settled")
         yield found
     finally:
         cut_power(root)

@@ -1,6 +1,6 @@
 """Kill anything at any moment: at every step of three upgrades, each part, alone and in pairs.
 
-`make test` plays a sample that is the same each time; `make test-full` all of it.
+`make test-full` plays all of it; without HARMONY_FLEET_FULL it is a sample.
 """
 
 import os
@@ -24,12 +24,14 @@ from tests.matrix.scene import (
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 
+pytestmark = pytest.mark.matrix
+
 SILENT, CRASHING = "1.2.0", "1.3.0"
 PLOTS = {NEW: None, SILENT: "never_heartbeats", CRASHING: "crashes_as_primary"}
 PARTS = 4
 """Of each plot, so that they can run side by side."""
 SAMPLE = 1
-"""Cases of each part in `make test`."""
+"""Cases of each part in a sample."""
 
 NUMBERS = count(1)
 NOTED: dict[str, list[str]] = {}

@@ -246,6 +246,16 @@ def test_a_status_that_is_acknowledged_late_ends_probation_late() -> None:
     assert kind_and_stage(after) == (None, Stage.SUCCEEDED)
 
 
+def test_a_new_start_in_probation_forgets_what_an_earlier_one_waited_for() -> None:
+    waiting, _ = step(PROBATION, TimeRanOut(Deadline.PROBATION))
+    assert isinstance(waiting, Probation)
+    event = PrimaryStarted(NEW, JournalRead(waiting.journal), link=NEW, previous=OLD)
+    after, _ = step(Starting(), event)
+    assert isinstance(after, Probation)
+    assert attempt_in(after).cause is None
+    assert after.journal.seq == waiting.journal.seq + 1
+
+
 def test_a_status_that_was_put_before_the_commit_is_no_report_of_the_new_primary() -> None:
     before = Reported(PROBATION.journal.seq - 1)
     assert step(PROBATION, before) == (PROBATION, ())

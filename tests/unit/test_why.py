@@ -99,6 +99,14 @@ def test_an_upgrade_that_waits_gives_the_devices_reason() -> None:
     assert "plane_unreachable: the old version has no contact either." in text
 
 
+def test_a_way_back_that_has_to_wait() -> None:
+    waiting = cause(CauseKind.CANDIDATE_DIED, "cannot go back yet: the disk refused")
+    text = said(Seen(case(order(Phase.REVERTING, cause=waiting))))
+    assert "The device is on its way back from 2.0.0" in text
+    assert "the disk refused" in text
+    assert "waits for the device to finish going back" in text
+
+
 def test_an_order_that_waits_for_an_older_ones_probation() -> None:
     older = order(Phase.COMMITTED, version="1.5.0", upgrade_id=OLDER_ID)
     text = said(Seen(case(order(Phase.PENDING), (older,))))
