@@ -64,6 +64,13 @@ def test_a_download_under_way() -> None:
     assert "waits for the download to be complete" in text
 
 
+def test_a_download_of_which_nothing_is_known_yet() -> None:
+    for progress in (None, Progress(0, 0)):
+        silent = beat(upgrade_id=ID, progress=progress)
+        text = said(Seen(case(order(Phase.STAGING), heartbeat=silent)))
+        assert "It is downloading 2.0.0 (Staging for 60 s)." in text
+
+
 def test_a_second_attempt_says_so() -> None:
     text = said(Seen(case(replace(order(Phase.VERIFYING), attempt=2))))
     assert "being tested on the device (attempt 2)" in text
