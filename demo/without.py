@@ -34,8 +34,8 @@ PROTECTIONS = {
     ),
     "self-test": Removal(
         "agent/upgrade/perform.py",
-        "await self.ports.executor.self_test(effect.version, self.limits.self_test_s)\n",
-        "pass\n",
+        "        if fault := fault or blame:\n",
+        "        if fault:\n",
     ),
     "heartbeat-timeout": Removal(
         "agent/upgrade/old_primary.py",
