@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -324,26 +324,16 @@ def test_each_way_of_getting_no_answer_has_an_error_of_its_own(tmp_path: Path) -
     with_operator(tmp_path, use)
 
 
-def test_a_request_ends_with_the_connection_that_it_was_asked_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ask", [Plane.request, Plane.request_all])
+def test_a_request_ends_with_the_connection_that_it_was_asked_on(
+    tmp_path: Path, ask: Callable[[Plane, str, bytes, float], Coroutine[Any, Any, object]]
+) -> None:
     """Its time-out may be long, and whoever asks again can do so as soon as the plane is back."""
 
     async def use(nats: MessagePlane, operator: Plane) -> None:
         heard = Heard()
         await operator.subscribe("silent.service", heard)
-        asking = asyncio.create_task(operator.request("silent.service", b"", 3600))
-        await until(lambda: bool(heard.messages))
-        os.kill(nats.server.pid, signal.SIGKILL)
-        with pytest.raises(RequestTimedOut, match="connection was lost"):
-            await asyncio.wait_for(asking, 30)
-
-    with_operator(tmp_path, use)
-
-
-def test_a_listing_ends_with_the_connection_that_it_was_asked_on(tmp_path: Path) -> None:
-    async def use(nats: MessagePlane, operator: Plane) -> None:
-        heard = Heard()
-        await operator.subscribe("silent.service", heard)
-        asking = asyncio.create_task(operator.request_all("silent.service", b"", 3600))
+        asking = asyncio.create_task(ask(operator, "silent.service", b"", 3600))
         await until(lambda: bool(heard.messages))
         os.kill(nats.server.pid, signal.SIGKILL)
         with pytest.raises(RequestTimedOut, match="connection was lost"):

@@ -21,8 +21,6 @@ from harmony_fleet.messaging.requests import MessagingError
 logger = logging.getLogger(__name__)
 
 PUT_LIMIT_S = 5.0
-
-
 MOST_PUTS = 5
 """Each follows a change of the journal, of which an upgrade has fewer."""
 
