@@ -14,6 +14,7 @@ import harmony_fleet
 from harmony_fleet.agent.config import Config, load
 from harmony_fleet.agent.heartbeat import Heartbeats, Pace
 from harmony_fleet.agent.process import Process
+from harmony_fleet.agent.upgrade.installed import installed
 from harmony_fleet.agent.upgrade.journal import FileJournal
 from harmony_fleet.agent.upgrade.layout import Layout, Paths
 from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
@@ -154,7 +155,7 @@ async def running_primary(config: Config, ear: Ear) -> AsyncIterator["asyncio.Ta
     pace = Pace(config.heartbeat.interval_s, config.heartbeat.quick_interval_s)
     process.heartbeats = Heartbeats(process.plane, process.identity, pace, lambda: "now")
     beats = asyncio.create_task(process.run())
-    exited = asyncio.create_task(Upgrading(config, process).run())
+    exited = asyncio.create_task(Upgrading(config, process, installed(config)).run())
     try:
         yield exited
     finally:

@@ -1,5 +1,6 @@
 """The new version beside the primary: subscribes and heartbeats, answers and decides nothing."""
 
+import harmony_fleet
 from harmony_fleet.agent.command_server import ignore_commands
 from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.process import Process
@@ -7,9 +8,11 @@ from harmony_fleet.contracts.heartbeat import Role
 
 
 class Candidate:
-    def __init__(self, config: Config, upgrade_id: str) -> None:
+    def __init__(
+        self, config: Config, upgrade_id: str, version: str = harmony_fleet.__version__
+    ) -> None:
         self._device_id = config.device_id
-        self._process = Process(config, Role.CANDIDATE, upgrade_id)
+        self._process = Process(config, Role.CANDIDATE, upgrade_id, version)
         self._process.heartbeats.name_upgrade(upgrade_id, quick=True)
 
     async def run(self) -> None:

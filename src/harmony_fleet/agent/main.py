@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harmony_fleet.agent.upgrade.guard import GuardPorts
     from harmony_fleet.agent.upgrade.guard_command import Files
     from harmony_fleet.agent.upgrade.record import Journal
+    from harmony_fleet.agent.upgrade.upgrading import Device
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -129,7 +130,12 @@ async def _primary(settings: config.Config) -> int:
 
     from harmony_fleet.agent.primary import Primary
 
-    primary = Primary(settings)
+    def device() -> "Device":
+        from harmony_fleet.agent.upgrade.installed import installed
+
+        return installed(settings)
+
+    primary = Primary(settings, device)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, primary.stop)

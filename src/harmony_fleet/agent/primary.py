@@ -4,23 +4,31 @@ The upgrade's code is loaded behind the first heartbeat: that a device is back i
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import harmony_fleet
 from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.process import Process, end, logged
 from harmony_fleet.contracts.heartbeat import Role
 
 if TYPE_CHECKING:
-    from harmony_fleet.agent.upgrade.upgrading import Upgrading
+    from harmony_fleet.agent.upgrade.upgrading import Device, Upgrading
 
 FIRST_HEARTBEAT_S = 0.3
 """So long does the rest wait for it, and no longer: READY never depends on the plane."""
 
 
 class Primary:
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._process = Process(config, Role.PRIMARY)
+    def __init__(
+        self,
+        config: Config,
+        device: "Callable[[], Device]",
+        version: str = harmony_fleet.__version__,
+    ) -> None:
+        """`device` is asked for behind the first heartbeat."""
+        self._config, self._device = config, device
+        self._process = Process(config, Role.PRIMARY, version=version)
         self._upgrading: Upgrading | None = None
         self._stopping = False
 
@@ -32,12 +40,18 @@ class Primary:
             await self._process.heartbeats.wait_first(FIRST_HEARTBEAT_S)
             from harmony_fleet.agent.upgrade.upgrading import Upgrading
 
-            self._upgrading = Upgrading(self._config, self._process)
+            self._upgrading = Upgrading(self._config, self._process, self._device())
             if self._stopping:
                 self._upgrading.stop()
             return await self._upgrading.run()
         finally:
             await end([beats])
+
+    async def close(self) -> None:
+        """Nothing of this is left running: for a process that goes on after it."""
+        if self._upgrading is not None:
+            await self._upgrading.close()
+        await self._process.plane.close()
 
     def stop(self) -> None:
         """SIGTERM: the machine decides what has to be done before this process may end."""

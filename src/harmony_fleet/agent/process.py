@@ -23,13 +23,19 @@ END_LIMIT_S = 2.0
 
 
 class Process:
-    def __init__(self, config: Config, role: Role, upgrade_id: str | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        role: Role,
+        upgrade_id: str | None = None,
+        version: str = harmony_fleet.__version__,
+    ) -> None:
         self.clock = BootClock(config.paths.boot_id)
         timing = Timing(longest_retry_s=config.plane.reconnect_max_s)
         self.plane = Plane(endpoint(config, role), timing)
         self.identity = Heartbeat(
             device_id=config.device_id,
-            agent_version=harmony_fleet.__version__,
+            agent_version=version,
             role=role,
             instance_id=new_id(),
             boot_id=self.clock.boot_id,

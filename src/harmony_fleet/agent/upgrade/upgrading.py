@@ -1,14 +1,12 @@
-"""Puts the upgrade together for a primary: machine, driver, and adapters. Decides nothing."""
+"""Puts the upgrade together for a primary: machine, driver, and ports. Decides nothing."""
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
-import harmony_fleet
-from harmony_fleet.agent.bootstrap import pinned_descriptor
 from harmony_fleet.agent.clock import rfc3339
 from harmony_fleet.agent.command_server import CommandServer
 from harmony_fleet.agent.config import Config
-from harmony_fleet.agent.ids import new_id
 from harmony_fleet.agent.process import Process, end, logged
 from harmony_fleet.agent.upgrade.drive import Driver
 from harmony_fleet.agent.upgrade.events import (
@@ -17,9 +15,6 @@ from harmony_fleet.agent.upgrade.events import (
     StopReceived,
 )
 from harmony_fleet.agent.upgrade.inbox import Inbox
-from harmony_fleet.agent.upgrade.journal import FileJournal
-from harmony_fleet.agent.upgrade.layout import Layout, Paths
-from harmony_fleet.agent.upgrade.local import LocalExecutor
 from harmony_fleet.agent.upgrade.perform import Limits, Performer, Ports
 from harmony_fleet.agent.upgrade.plane import (
     NatsHearing,
@@ -27,7 +22,7 @@ from harmony_fleet.agent.upgrade.plane import (
     NatsReports,
     NatsStopAnswers,
 )
-from harmony_fleet.agent.upgrade.ports import FLEET_AGENT, UpgradeFault
+from harmony_fleet.agent.upgrade.ports import JournalStore, UpgradeExecutor, UpgradeFault
 from harmony_fleet.agent.upgrade.states import (
     Armed,
     OpenState,
@@ -42,14 +37,21 @@ logger = logging.getLogger(__name__)
 RESTART_DRIVER_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What an upgrade changes: the program's versions and processes, and the journal."""
+
+    executor: UpgradeExecutor
+    journal: JournalStore
+
+
 class Upgrading:
-    def __init__(self, config: Config, process: Process) -> None:
+    def __init__(self, config: Config, process: Process, device: Device) -> None:
         self._config, self._process = config, process
         self._inbox = Inbox()
         plane, device_id = self._process.plane, config.device_id
         reread_s = config.upgrade.order_reread_s
-        self._executor = _executor(config)
-        self._journal = FileJournal(config.paths.state, new_id)
+        self._executor, self._journal = device.executor, device.journal
         self._orders = NatsOrders(plane, device_id, reread_s, self._inbox.post)
         self._reports = NatsReports(plane, device_id, self._inbox.post, rfc3339)
         self._calming: asyncio.TimerHandle | None = None
@@ -67,6 +69,11 @@ class Upgrading:
             return await self._drive()
         finally:
             await end(tasks)
+
+    async def close(self) -> None:
+        """Nothing of this is left running: for a process that goes on after it."""
+        self._driver.perform.close()
+        await self._inbox.cancel_work()
 
     def stop(self) -> None:
         """SIGTERM: the machine decides what has to be done before this process may end."""
@@ -102,7 +109,7 @@ class Upgrading:
         found = self._journal.read()
         self._executor.make_durable()
         return PrimaryStarted(
-            harmony_fleet.__version__,
+            self._process.identity.agent_version,
             found,
             self._executor.link_version(),
             self._executor.previous_version(),
@@ -156,20 +163,6 @@ class Upgrading:
             return  # nothing is known yet: no answer means unknown, and it is asked again
         now = self._process.clock.boot_time()
         self._inbox.post(StopReceived(upgrade_id, reply_to, now))
-
-
-def _executor(config: Config) -> LocalExecutor:
-    paths = config.paths
-    places = Paths(paths.versions, paths.link, paths.previous, paths.state)
-    layout = Layout(
-        FLEET_AGENT,
-        places,
-        own_descriptor=pinned_descriptor(),
-        own_version=harmony_fleet.__version__,
-        versions_kept=config.upgrade.versions_kept,
-    )
-    runtime_s = 1.25 * config.upgrade.overall_limit_s
-    return LocalExecutor(layout, paths.supervisor, candidate_runtime_s=runtime_s)
 
 
 def _limits(config: Config) -> Limits:
