@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tests.processes.nats_fixture import QUICK, MessagePlane, until
+from tests.processes.operator_world import listening
 
 from harmony_fleet.agent.config import UpgradeConfig
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
@@ -29,7 +30,7 @@ VERSIONS = (OLD, NEW, NEWER, SILENT, CRASHING)
 PROGRAMS: Final = {sha256(v.encode()).hexdigest(): v.encode() for v in VERSIONS}
 FAULTY: Final = Faulty(silent=frozenset({SILENT}), crashing=frozenset({CRASHING}))
 LIMITS: Final = UpgradeConfig(
-    stop_limit_s=5.0,
+    stop_limit_s=3.0,
     overall_limit_s=20.0,
     probation_s=0.5,
     starts_allowed=3,
@@ -71,6 +72,7 @@ class LightFleet:
             operator = Operator(store, plane, clock, RandomIds(), "http://127.0.0.1:1", settings)
             running = asyncio.create_task(operator.run())
             try:
+                await until(lambda: running.done() or listening(operator), SOON_S)
                 yield operator
             finally:
                 running.cancel()
@@ -133,6 +135,12 @@ async def order(operator: Operator, device_id: str, version: str, **how: bool) -
     assert result.reason is None, result.reason
     assert result.upgrade_id is not None
     return result.upgrade_id
+
+
+async def history(fleet: LightFleet, device_id: str) -> list[str]:
+    """What the store tells of it, sentence by sentence."""
+    async with SqliteStore(fleet.folder / "fleet.db", SystemClock()) as store:
+        return [event.sentence for event in await store.events(device_id, 0, 1000)]
 
 
 async def ended(operator: Operator, device_id: str) -> Phase:

@@ -18,7 +18,7 @@ from tests.unit.primary_world import (
 )
 
 from harmony_fleet.agent import main
-from harmony_fleet.agent.upgrade.plane import NatsReports
+from harmony_fleet.agent.upgrade.plane import REPEAT_S, NatsOrders, NatsReports
 from harmony_fleet.agent.upgrade.record import Stage
 from harmony_fleet.agent.upgrade.states import EXIT_RESTART
 from harmony_fleet.messaging.requests import Message, PlaneUnreachable
@@ -93,10 +93,12 @@ def test_probation_is_heard_at_the_quick_pace_for_a_minute_and_then_at_the_slow_
 
 
 class AwayPlane(ListeningPlane):
-    """Notes when it is asked to store something, once it is back."""
+    """Answers nothing, and notes when it is asked once it is back."""
 
-    asked_at_s: float | None = None
-    back = False
+    def __init__(self, files: Files) -> None:
+        super().__init__(files.settings(), Ear())
+        self.asked_at_s: list[float] = []
+        self.back = False
 
     async def request(
         self,
@@ -105,8 +107,8 @@ class AwayPlane(ListeningPlane):
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
     ) -> Message:
-        if self.back and self.asked_at_s is None:
-            self.asked_at_s = asyncio.get_running_loop().time()
+        if self.back:
+            self.asked_at_s.append(asyncio.get_running_loop().time())
         raise PlaneUnreachable("away")
 
     def come_back(self) -> None:
@@ -115,11 +117,14 @@ class AwayPlane(ListeningPlane):
             callback()
 
 
-def test_a_status_that_waits_is_said_at_once_when_the_plane_is_back(files: Files) -> None:
-    """The dead-man's controls leave hardly more than the time that a reconnect takes."""
+def test_a_status_that_waits_is_said_at_once_when_the_plane_is_back_and_soon_again(
+    files: Files,
+) -> None:
+    """The dead-man's controls leave hardly more than the time that a reconnect takes; and a plane
+    that comes back empty stores nothing before its operator is there, too."""
 
     async def story() -> None:
-        plane = AwayPlane(files.settings(), Ear())
+        plane = AwayPlane(files)
         reports = NatsReports(plane, "pi-1", lambda _event: None, lambda: "now")
         reports.start()
         reports.put(IDLE)
@@ -129,6 +134,24 @@ def test_a_status_that_waits_is_said_at_once_when_the_plane_is_back(files: Files
         plane.come_back()
         await asyncio.sleep(100)
         saying.cancel()
-        assert plane.asked_at_s == pytest.approx(back_at_s, abs=0.1)
+        first_s, second_s, *_ = plane.asked_at_s
+        assert first_s == pytest.approx(back_at_s, abs=0.1)
+        assert second_s - first_s <= REPEAT_S[0]
+
+    run(story())
+
+
+def test_an_order_that_could_not_be_read_is_read_again_soon(files: Files) -> None:
+    async def story() -> None:
+        plane = AwayPlane(files)
+        orders = NatsOrders(plane, "pi-1", 300.0, lambda _event: None)
+        await orders.start()
+        reading = asyncio.create_task(orders.run())
+        plane.come_back()
+        await asyncio.sleep(10)
+        reading.cancel()
+        waits = [later - earlier for earlier, later in pairwise(plane.asked_at_s)]
+        assert waits[0] <= REPEAT_S[0]
+        assert len(waits) > 2
 
     run(story())

@@ -52,7 +52,7 @@ def config_in(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "device.creds").write_text(creds)
     (folder / "boot_id").write_text("boot-1")
-    plane = PlaneConfig(servers, folder / "device.creds", reconnect_max_s=2.0)
+    plane = PlaneConfig(servers, folder / "device.creds", reconnect_max_s=0.5)
     paths = PathsConfig(folder / "no-supervisor", boot_id=folder / "boot_id", state=folder)
     return Config(device_id, plane, paths, HeartbeatConfig(2.0, 0.5, 2.0), limits)
 
@@ -64,10 +64,21 @@ class LightExecutor(FakeExecutor):
     config: Config | None = None
     programs: Programs = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
+    holds: dict[str, asyncio.Event] = field(default_factory=dict)
+    """By name: `stage`, `self_test` or `start_candidate`. It does not go on before it is set."""
+
+    async def _held(self, name: str) -> None:
+        if hold := self.holds.get(name):
+            await hold.wait()
+
+    async def self_test(self, version: str, limit_s: float) -> None:
+        await self._held("self_test")
+        await super().self_test(version, limit_s)
 
     async def stage(
         self, version: str, artifact: Artifact, progress: Callable[[int], None]
     ) -> None:
+        await self._held("stage")
         self._called("stage", version)
         content = self.programs.get(artifact.sha256)
         if content is None:
@@ -79,16 +90,21 @@ class LightExecutor(FakeExecutor):
         await super().start_candidate(version, upgrade_id, ready_limit_s)
         if self.candidate is not None and self.config is not None and version not in self.silent:
             process = CandidateProcess(self.config, upgrade_id, version)
-            self.beside = asyncio.create_task(_beside(process, self.candidate))
+            self._beside = asyncio.create_task(self._live(process, self.candidate))
 
+    async def _live(self, process: CandidateProcess, candidate: Candidate) -> None:
+        """READY does not wait for the plane, nor for a hold: it is heard later."""
 
-async def _beside(process: CandidateProcess, candidate: Candidate) -> None:
-    running = asyncio.create_task(process.run())
-    try:
-        await candidate.ended.wait()
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async def run() -> None:
+            await self._held("start_candidate")
+            await process.run()
+
+        running = asyncio.create_task(run())
+        try:
+            await candidate.ended.wait()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 class LightDevice:

@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 REQUEST_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 1.0
 REPEAT_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits between attempts to put a status; the last is repeated. Halved to full by jitter."""
+"""Waits between attempts to put a status, or to read an order; the last is repeated. By jitter
+from half of it to all."""
 
 
 class NatsOrders:
@@ -54,31 +55,34 @@ class NatsOrders:
         self._wanted.set()
 
     async def run(self) -> None:
+        failures = 0
         while True:
-            try:
-                jittered_s = self._reread_s * random.uniform(0.5, 1.0)
-                async with asyncio.timeout(jittered_s):
+            wait_s = _repeat_s(failures - 1) if failures else self._reread_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):
                     await self._wanted.wait()
-            except TimeoutError:
-                pass
             self._wanted.clear()
-            await self._read()
+            failures = 0 if await self._read() else failures + 1
 
     async def _woken(self, _message: Message) -> None:
         """The wake-up carries no value on purpose: what is obeyed is what the stream holds."""
         self.read()
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """Whether the plane answered. Away, it is asked again when it is back."""
+        if not self._plane.connected:
+            return True
         try:
             entry = await keyvalue.get(
                 self._plane, subjects.MARKER_BUCKET, self._device_id, REQUEST_LIMIT_S
             )
         except MessagingError as error:
             logger.info("the order cannot be read now: %s", error)
-            return
+            return False
         event = order_of(entry.value, self._device_id) if entry else None
         if event is not None:
             self._post(event)
+        return True
 
 
 def order_of(value: bytes, device_id: str) -> OrderRead | OrderUnusable | None:
@@ -119,6 +123,8 @@ class NatsReports:
     ) -> None:
         self._plane, self._device_id, self._post, self._now = plane, device_id, post, now
         self._journal: Journal | None = None
+        self._failures = 0
+        """In a row, over this connection."""
         self._wanted, self._back = asyncio.Event(), asyncio.Event()
 
     def start(self) -> None:
@@ -126,6 +132,7 @@ class NatsReports:
 
     def _say_again(self) -> None:
         """At once: the dead-man's controls leave a little more time than a reconnect takes."""
+        self._failures = 0
         self._wanted.set()
         self._back.set()
 
@@ -134,7 +141,6 @@ class NatsReports:
         self._wanted.set()
 
     async def run(self) -> None:
-        failures = 0
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -143,11 +149,11 @@ class NatsReports:
             if journal is None:
                 continue
             if await self._put(journal):
-                failures = 0
+                self._failures = 0
                 self._post(Reported(journal.seq))
             else:
-                wait_s = REPEAT_S[min(failures, len(REPEAT_S) - 1)]
-                failures += 1
+                wait_s = _repeat_s(self._failures)
+                self._failures += 1
                 self._wanted.set()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):
@@ -167,6 +173,10 @@ class NatsReports:
             logger.info("the status cannot be put now: %s", error)
             return False
         return True
+
+
+def _repeat_s(failures: int) -> float:
+    return REPEAT_S[min(failures, len(REPEAT_S) - 1)]
 
 
 class NatsHearing:

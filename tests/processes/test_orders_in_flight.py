@@ -1,0 +1,216 @@
+"""Orders that change while an upgrade is under way, on light devices."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.processes.light_fleet import (
+    CRASHING,
+    LIMITS,
+    NEW,
+    NEWER,
+    OLD,
+    SILENT,
+    SOON_S,
+    LightFleet,
+    ended,
+    in_fleet,
+    known,
+    newest,
+    order,
+)
+from tests.processes.nats_fixture import until
+
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
+from harmony_fleet.contracts.upgrade import CauseKind
+from harmony_fleet.operator.coordinator import OrderRefused
+from harmony_fleet.operator.loop import Operator
+from harmony_fleet.operator.records import Order
+
+RACES = 200
+AT_ONCE = 20
+LONGEST_RACE_S = 0.4
+"""An upgrade is committed by then, most often."""
+
+HELD = {
+    Phase.STAGING: "stage",
+    Phase.VERIFYING: "self_test",
+    Phase.CUTOVER_READY: "start_candidate",
+}
+BEFORE = {Phase.STAGING: Phase.FAILED, Phase.VERIFYING: Phase.FAILED}
+"""How an upgrade ends that is taken back in that phase; from any other it is rolled back."""
+
+
+def with_devices(
+    folder: Path, names: list[str], use: Callable[[LightFleet, Operator], Awaitable[None]]
+) -> None:
+    async def run(fleet: LightFleet) -> None:
+        async with fleet.operator() as operator:
+            for name in names:
+                fleet.add(name)
+            await known(operator, *names)
+            await use(fleet, operator)
+
+    in_fleet(folder, [], run)
+
+
+def past(operator: Operator, name: str, upgrade_id: str) -> Order:
+    record = operator.sight(name).case.record
+    (found,) = [one for one in (*record.past, record.order) if one and one.upgrade_id == upgrade_id]
+    return found
+
+
+def cause_of(one: Order) -> CauseKind | None:
+    return one.cause.kind if one.cause else None
+
+
+async def reach(fleet: LightFleet, operator: Operator, name: str, phase: Phase) -> str:
+    """Order NEW, and keep it in that phase."""
+    fleet.devices[name].executor.holds[HELD[phase]] = asyncio.Event()
+    upgrade_id = await order(operator, name, NEW)
+    await until(lambda: newest(operator, name).phase is phase, SOON_S)
+    return upgrade_id
+
+
+def test_of_many_aborts_at_random_moments_each_ends_as_the_device_says(tmp_path: Path) -> None:
+    names = [f"pi-{number}" for number in range(AT_ONCE)]
+    rng = random.Random("races")
+    verdicts: list[tuple[Phase, CauseKind | None]] = []
+
+    async def race(operator: Operator, name: str, wait_s: float) -> None:
+        target = NEW if operator.sight(name).case.record.current_version == OLD else OLD
+        before = OLD if target == NEW else NEW
+        await order(operator, name, target)
+        await asyncio.sleep(wait_s)
+        with suppress(OrderRefused):  # it is committed
+            await operator.abort([name])
+        verdict = await ended(operator, name)
+        runs = target if verdict is Phase.SUCCEEDED else before
+        await known(operator, name, version=runs)
+        verdicts.append((verdict, cause_of(newest(operator, name))))
+
+    async def racer(operator: Operator, name: str) -> None:
+        for _ in range(RACES // AT_ONCE):
+            await race(operator, name, rng.uniform(0, LONGEST_RACE_S))
+
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        await asyncio.gather(*(racer(operator, name) for name in names))
+        assert len(verdicts) == RACES
+        aborted = {
+            (Phase.FAILED, CauseKind.ABORTED),
+            (Phase.ROLLED_BACK, CauseKind.ABORTED),
+        }
+        assert set(verdicts) <= {(Phase.SUCCEEDED, None), *aborted}
+        assert (Phase.SUCCEEDED, None) in verdicts
+        assert aborted & set(verdicts)
+        for name in names:
+            assert not fleet.devices[name].executor.attempt_open
+            assert fleet.devices[name].executor.candidate_running is None
+
+    with_devices(tmp_path, names, use)
+
+
+@pytest.mark.parametrize("phase", HELD)
+def test_an_abort_in_each_phase_before_the_commit_takes_the_upgrade_back(
+    phase: Phase, tmp_path: Path
+) -> None:
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        await reach(fleet, operator, "pi-1", phase)
+        await operator.abort(["pi-1"])
+        assert await ended(operator, "pi-1") is BEFORE.get(phase, Phase.ROLLED_BACK)
+        assert cause_of(newest(operator, "pi-1")) is CauseKind.ABORTED
+        assert fleet.devices["pi-1"].running == OLD
+        fleet.devices["pi-1"].executor.holds.clear()
+        await order(operator, "pi-1", NEW)
+        assert await ended(operator, "pi-1") is Phase.SUCCEEDED
+
+    with_devices(tmp_path, ["pi-1"], use)
+
+
+@pytest.mark.parametrize("phase", HELD)
+def test_a_newer_order_before_the_commit_ends_the_older_and_is_carried_out(
+    phase: Phase, tmp_path: Path
+) -> None:
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        older = await reach(fleet, operator, "pi-1", phase)
+        fleet.devices["pi-1"].executor.holds.clear()
+        await order(operator, "pi-1", NEWER, replace=True)
+        assert await ended(operator, "pi-1") is Phase.SUCCEEDED
+        told = past(operator, "pi-1", older)
+        assert (told.phase, cause_of(told)) == (
+            BEFORE.get(phase, Phase.ROLLED_BACK),
+            CauseKind.ABORTED,
+        )
+        await known(operator, "pi-1", version=NEWER)
+
+    with_devices(tmp_path, ["pi-1"], use)
+
+
+def test_an_order_during_probation_waits_for_its_end(tmp_path: Path) -> None:
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        fleet.add("slow", limits=replace(LIMITS, probation_s=1.5))
+        await known(operator, "slow")
+        older = await order(operator, "slow", NEW)
+        await until(lambda: newest(operator, "slow").phase is Phase.COMMITTED, SOON_S)
+        await order(operator, "slow", NEWER, replace=True)
+        assert await ended(operator, "slow") is Phase.SUCCEEDED
+        assert past(operator, "slow", older).phase is Phase.SUCCEEDED
+        assert fleet.devices["slow"].started == [OLD, NEW, NEWER]
+
+    with_devices(tmp_path, [], use)
+
+
+def test_a_device_that_was_away_while_its_order_was_replaced_twice_obeys_the_last(
+    tmp_path: Path,
+) -> None:
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        device = fleet.devices["pi-1"]
+        await device.power_cut()
+        missed = [
+            await order(operator, "pi-1", NEW),
+            await order(operator, "pi-1", SILENT, replace=True),
+        ]
+        await order(operator, "pi-1", NEWER, replace=True)
+        device.power_on()
+        assert await ended(operator, "pi-1") is Phase.SUCCEEDED
+        assert [past(operator, "pi-1", one).phase for one in missed] == [Phase.NEVER_STARTED] * 2
+        assert device.started == [OLD, OLD, NEWER]
+
+    with_devices(tmp_path, ["pi-1"], use)
+
+
+def test_the_version_that_runs_is_not_ordered_again_and_an_older_one_may_be(tmp_path: Path) -> None:
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        (again,) = await operator.upgrade(None, OLD, retry=False, replace=False)
+        assert again.kind == "order_refused"
+        for version in (NEWER, NEW, OLD):
+            await order(operator, "pi-1", version)
+            assert await ended(operator, "pi-1") is Phase.SUCCEEDED
+            await known(operator, "pi-1", version=version)
+        assert fleet.devices["pi-1"].started == [OLD, NEWER, NEW, OLD]
+
+    with_devices(tmp_path, ["pi-1"], use)
+
+
+@pytest.mark.parametrize("version", [SILENT, CRASHING])
+def test_what_failed_there_is_tried_again_only_where_a_retry_is_said(
+    version: str, tmp_path: Path
+) -> None:
+    async def use(fleet: LightFleet, operator: Operator) -> None:
+        device = fleet.devices["pi-1"]
+        await order(operator, "pi-1", version)
+        assert await ended(operator, "pi-1") is Phase.ROLLED_BACK
+        await known(operator, "pi-1")
+        starts = len(device.started)
+        await order(operator, "pi-1", version)
+        assert await ended(operator, "pi-1") is Phase.FAILED
+        assert cause_of(newest(operator, "pi-1")) is CauseKind.QUARANTINED
+        assert len(device.started) == starts
+        await order(operator, "pi-1", version, retry=True)
+        assert await ended(operator, "pi-1") is Phase.ROLLED_BACK
+
+    with_devices(tmp_path, ["pi-1"], use)

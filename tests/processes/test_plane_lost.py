@@ -1,0 +1,144 @@
+"""The message plane goes away for longer than every deadline, in each phase, and comes back."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import pytest
+from tests.processes.light_fleet import (
+    LIMITS,
+    NEW,
+    NEWER,
+    OLD,
+    SOON_S,
+    LightFleet,
+    ended,
+    history,
+    in_fleet,
+    known,
+    newest,
+    order,
+)
+from tests.processes.nats_fixture import running_nats, until
+
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
+from harmony_fleet.contracts.upgrade import CauseKind
+from harmony_fleet.operator.loop import Operator
+
+HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
+"""Each device is kept in a phase by what it waits for there."""
+SHORT = replace(LIMITS, stop_limit_s=2.0, overall_limit_s=60.0, probation_s=1.0)
+AWAY_S = 3.0
+"""Longer than the wait for a stop and than a probation."""
+
+Return = Callable[[LightFleet, Path], Awaitable[None]]
+
+
+async def with_its_data(fleet: LightFleet, copy: Path) -> None:
+    await fleet.nats_again()
+
+
+async def empty(fleet: LightFleet, copy: Path) -> None:
+    shutil.rmtree(fleet.jetstream)
+    await fleet.nats_again()
+
+
+async def without_its_last_seconds(fleet: LightFleet, copy: Path) -> None:
+    shutil.rmtree(fleet.jetstream)
+    shutil.copytree(copy, fleet.jetstream)
+    await fleet.nats_again()
+
+
+async def after_another(fleet: LightFleet, copy: Path) -> None:
+    """For a while a server answers at its address that lets none of them in."""
+    port = urlsplit(fleet.server.url).port or 0
+    with TemporaryDirectory() as folder:
+        async with running_nats(Path(folder), port):
+            await asyncio.sleep(1.0)
+    await fleet.nats_again()
+
+
+RETURNS: list[Return] = [with_its_data, empty, without_its_last_seconds, after_another]
+PHASES = {
+    "staging": Phase.STAGING,
+    "verifying": Phase.VERIFYING,
+    "armed": Phase.CUTOVER_READY,
+    "committed": Phase.COMMITTED,
+}
+
+
+async def in_phase(operator: Operator, name: str) -> None:
+    await until(lambda: newest(operator, name).phase is PHASES[name], SOON_S)
+
+
+@pytest.mark.parametrize("back", RETURNS, ids=lambda back: back.__name__)
+def test_no_order_and_no_verdict_is_lost_with_the_plane_in_any_phase(
+    back: Return, tmp_path: Path
+) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as operator:
+            for name in ("pending", *PHASES):
+                fleet.add(name, limits=SHORT)
+                if hold := HELD.get(name):
+                    fleet.devices[name].executor.holds[hold] = asyncio.Event()
+            await known(operator, "pending", *PHASES)
+            copy = shutil.copytree(fleet.jetstream, tmp_path / "copy")
+            for name in PHASES:
+                await order(operator, name, NEW)
+            for name in PHASES:
+                await in_phase(operator, name)
+            await fleet.lose_nats()
+            await order(operator, "pending", NEW)
+            await asyncio.sleep(AWAY_S / 2)  # the outage is what is played, nothing is waited for
+            for name, hold in HELD.items():
+                fleet.devices[name].executor.holds[hold].set()
+            await asyncio.sleep(AWAY_S / 2)
+            await back(fleet, copy)
+            for name in ("pending", *PHASES):
+                assert await ended(operator, name) is Phase.SUCCEEDED, newest(operator, name)
+                assert fleet.devices[name].started == [OLD, NEW]
+            await all_go_on(fleet, operator, "pending", *PHASES)
+
+    in_fleet(tmp_path, [], use)
+
+
+async def all_go_on(fleet: LightFleet, operator: Operator, *names: str) -> None:
+    await known(operator, *names, version=NEW)
+    for name in names:
+        await order(operator, name, NEWER)
+    for name in names:
+        assert await ended(operator, name) is Phase.SUCCEEDED
+        told = await history(fleet, name)
+        assert told.count(f"{NEW}: Succeeded") == 1
+        assert told.count(f"{NEWER}: Succeeded") == 1
+
+
+def test_an_outage_longer_than_the_overall_deadline_goes_back_and_blames_nobody(
+    tmp_path: Path,
+) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as operator:
+            fleet.add("pi-1", limits=replace(SHORT, overall_limit_s=1.5))
+            device = fleet.devices["pi-1"]
+            device.executor.holds["start_candidate"] = asyncio.Event()
+            await known(operator, "pi-1")
+            await order(operator, "pi-1", NEW)
+            await until(lambda: newest(operator, "pi-1").phase is Phase.CUTOVER_READY, SOON_S)
+            await fleet.lose_nats()
+            await until(
+                lambda: device.journal.last is not None and not device.executor.attempt_open
+            )
+            device.executor.holds.clear()
+            await fleet.nats_again()
+            assert await ended(operator, "pi-1") is Phase.ROLLED_BACK
+            told = newest(operator, "pi-1").cause
+            assert told is not None
+            assert told.kind is CauseKind.NO_DECISION
+            await order(operator, "pi-1", NEW)
+            assert await ended(operator, "pi-1") is Phase.SUCCEEDED
+
+    in_fleet(tmp_path, [], use)

@@ -1,0 +1,155 @@
+"""Two operators on one store and one message plane, and one that is away for a while."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.processes.light_fleet import (
+    CRASHING,
+    LIMITS,
+    NEW,
+    NEWER,
+    OLD,
+    SILENT,
+    SOON_S,
+    LightFleet,
+    ended,
+    history,
+    in_fleet,
+    known,
+    newest,
+    order,
+)
+from tests.processes.nats_fixture import until
+
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
+from harmony_fleet.contracts.upgrade import CauseKind
+from harmony_fleet.operator.loop import Operator
+
+HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
+PHASES = {
+    "staging": Phase.STAGING,
+    "verifying": Phase.VERIFYING,
+    "armed": Phase.CUTOVER_READY,
+    "committed": Phase.COMMITTED,
+}
+SHORT = replace(LIMITS, stop_limit_s=1.5, probation_s=1.0)
+AWAY_S = 3.0
+"""Longer than a device waits for its stop, and than a probation."""
+
+
+def test_two_operators_at_once_do_everything_once(tmp_path: Path) -> None:
+    good = [f"good-{number}" for number in range(6)]
+    bad = {"silent": SILENT, "crashing": CRASHING}
+
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as first, fleet.operator() as second:
+            for name in (*good, *bad):
+                fleet.add(name)
+            for operator in (first, second):
+                await known(operator, *good, *bad)
+            for number, name in enumerate(good):
+                await order((first, second)[number % 2], name, NEW)
+            for name, version in bad.items():
+                await order(first, name, version)
+            for operator in (first, second):
+                assert [await ended(operator, name) for name in good] == [Phase.SUCCEEDED] * 6
+                assert [await ended(operator, name) for name in bad] == [Phase.ROLLED_BACK] * 2
+                await known(operator, *good, version=NEW)
+            for name in good:
+                assert fleet.devices[name].started == [OLD, NEW]
+                told = await history(fleet, name)
+                for phase in (Phase.CUTOVER_READY, Phase.SUCCEEDED):
+                    assert told.count(f"{NEW}: {phase}") == 1, told
+
+    in_fleet(tmp_path, [], use)
+
+
+def test_what_one_operator_ordered_the_other_may_take_back_or_replace(tmp_path: Path) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as first, fleet.operator() as second:
+            for name in ("aborted", "replaced"):
+                fleet.add(name)
+                fleet.devices[name].executor.holds["stage"] = asyncio.Event()
+            for operator in (first, second):
+                await known(operator, "aborted", "replaced")
+            for name in ("aborted", "replaced"):
+                await order(first, name, NEW)
+            await second.abort(["aborted"])
+            fleet.devices["replaced"].executor.holds.clear()
+            await order(second, "replaced", NEWER, replace=True)
+            for operator in (first, second):
+                assert await ended(operator, "aborted") is Phase.FAILED
+                await known(operator, "replaced", version=NEWER)
+                assert await ended(operator, "replaced") is Phase.SUCCEEDED
+            assert fleet.devices["replaced"].started == [OLD, NEWER]
+
+    in_fleet(tmp_path, [], use)
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "beside another"])
+def test_an_operator_that_is_away_in_any_phase_loses_no_verdict(
+    others: int, tmp_path: Path
+) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(others):
+                await stack.enter_async_context(fleet.operator())
+            async with fleet.operator() as gone:
+                await hold_in_each_phase(fleet, gone)
+            if not others:
+                await asyncio.sleep(AWAY_S)  # the absence is what is played
+            for name, hold in HELD.items():
+                fleet.devices[name].executor.holds[hold].set()
+            back = await stack.enter_async_context(fleet.operator())
+            for name in PHASES:
+                verdict = await ended(back, name)
+                cause = newest(back, name).cause
+                if name == "armed" and not others:
+                    assert (verdict, cause and cause.kind) == (
+                        Phase.ROLLED_BACK,
+                        CauseKind.CANDIDATE_SILENT,
+                    )
+                else:
+                    assert (verdict, cause) == (Phase.SUCCEEDED, None)
+
+    in_fleet(tmp_path, [], use)
+
+
+async def hold_in_each_phase(fleet: LightFleet, operator: Operator) -> None:
+    for name in PHASES:
+        fleet.add(name, limits=SHORT)
+        if hold := HELD.get(name):
+            fleet.devices[name].executor.holds[hold] = asyncio.Event()
+    await known(operator, *PHASES)
+    for name in PHASES:
+        await order(operator, name, NEW)
+    for name, phase in PHASES.items():
+        await until(lambda: newest(operator, name).phase is phase, SOON_S)  # noqa: B023
+
+
+def test_an_armed_device_without_an_operator_goes_back_and_may_be_ordered_again(
+    tmp_path: Path,
+) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as gone:
+            fleet.add("pi-1", limits=SHORT)
+            device = fleet.devices["pi-1"]
+            hold = device.executor.holds["stage"] = asyncio.Event()
+            await known(gone, "pi-1")
+            await order(gone, "pi-1", NEW)
+            await until(lambda: newest(gone, "pi-1").phase is Phase.STAGING, SOON_S)
+        hold.set()
+        await until(lambda: device.executor.attempt_open, SOON_S)
+        await until(lambda: not device.executor.attempt_open, SOON_S)
+        async with fleet.operator() as back:
+            assert await ended(back, "pi-1") is Phase.ROLLED_BACK
+            cause = newest(back, "pi-1").cause
+            assert cause is not None
+            assert cause.kind is CauseKind.NO_DECISION
+            await order(back, "pi-1", NEW)
+            assert await ended(back, "pi-1") is Phase.SUCCEEDED
+
+    in_fleet(tmp_path, [], use)
