@@ -271,17 +271,22 @@ class _Handled:
         self.subject = subject
         self._handler = handler
         self._waiting: asyncio.Queue[Message] = asyncio.Queue(_MOST_WAITING)
+        self._full = False
+        """Said once; it is said again when it was empty in between."""
         self.task = asyncio.create_task(self._handle())
 
     async def receive(self, message: Msg) -> None:
         try:
             self._waiting.put_nowait(_message(message))
         except asyncio.QueueFull:
-            logger.warning("%s: messages come faster than they are handled", self.subject)
+            if not self._full:
+                logger.warning("%s: messages come faster than they are handled", self.subject)
+            self._full = True
 
     async def _handle(self) -> None:
         while True:
             message = await self._waiting.get()
+            self._full = self._full and not self._waiting.empty()
             try:
                 await self._handler(message)
             except Exception:

@@ -111,16 +111,9 @@ class SightForgotten:
     """The plane was lost: what was seen before it may not count any more."""
 
 
-Event = (
-    Ordered
-    | AbortOrdered
-    | HeartbeatSeen
-    | StatusSeen
-    | MarkerSeen
-    | StopAnswered
-    | StopUnanswered
-    | SightForgotten
-)
+Sighting = HeartbeatSeen | StatusSeen | MarkerSeen | SightForgotten
+"""What the observer reports."""
+Event = Ordered | AbortOrdered | StopAnswered | StopUnanswered | Sighting
 
 
 @dataclass(frozen=True, slots=True)

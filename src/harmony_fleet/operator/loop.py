@@ -33,6 +33,7 @@ from harmony_fleet.operator.coordinator import (
     Ordered,
     OrderRefused,
     SendStop,
+    Sighting,
     StopAnswered,
     StopUnanswered,
     Tell,
@@ -45,6 +46,7 @@ from harmony_fleet.operator.observer import Observer, read_marker
 from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError
 from harmony_fleet.operator.records import DeviceRecord, Happening
 from harmony_fleet.operator.streams import StreamLimits
+from harmony_fleet.operator.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +99,12 @@ class _Device:
     revision: int
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     heard_at_s: float | None = None
-    queued: int = 0
-    """Sightings whose task has not ended: a later one must not overtake them."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Sightings that a later one must not overtake; each has a task that takes the oldest."""
 
     @property
     def free(self) -> bool:
-        return not self.queued and not self.lock.locked()
+        return not self.waiting and not self.lock.locked()
 
 
 class Operator:
@@ -188,7 +190,7 @@ class Operator:
             for task in self._tasks:
                 task.cancel()
 
-    def _saw(self, device_id: str, event: Event) -> None:
+    def _saw(self, device_id: str, event: Sighting) -> None:
         """The observer's report. What changes nothing is settled here, without a task."""
         device = self._devices.get(device_id)
         if device is None:
@@ -199,15 +201,12 @@ class Operator:
             if after.record == device.case.record and not effects:
                 self._remember(device, after, event)
                 return
-        device.queued += 1
-        self._spawn(self._take_queued(device, event))
+        if device.waiting.put(event):
+            self._spawn(self._take_oldest(device))
 
-    async def _take_queued(self, device: _Device, event: Event) -> None:
-        try:
-            async with device.lock:
-                await self._decide(device, event)
-        finally:
-            device.queued -= 1
+    async def _take_oldest(self, device: _Device) -> None:
+        async with device.lock:
+            await self._decide(device, device.waiting.take())
 
     async def _take(self, device_id: str, event: Event) -> None:
         """Decide, store, perform. Raises OrderRefused, StoreError."""

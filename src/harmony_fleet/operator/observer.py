@@ -8,6 +8,7 @@ judged by what became known after it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -19,18 +20,19 @@ from harmony_fleet.contracts.upgrade import Marker, Status
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import Message, MessagingError
 from harmony_fleet.operator import streams
+from harmony_fleet.operator.complaints import Complaints
 from harmony_fleet.operator.coordinator import (
-    Event,
     HeartbeatSeen,
     MarkerSeen,
     SightForgotten,
+    Sighting,
     StatusSeen,
 )
 from harmony_fleet.operator.liveness import Liveness, Verdict, judge, looked, lost
 
 logger = logging.getLogger(__name__)
 
-Report = Callable[[str, Event], None]
+Report = Callable[[str, Sighting], None]
 """Of a device id and what was seen of it. Must not block."""
 
 SOON_S = 1.0
@@ -54,6 +56,7 @@ class Observer:
         self._wanted = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._known: Callable[[], list[str]] = list
+        self._complaints = Complaints(time.monotonic)
 
     async def start(self, known: Callable[[], list[str]]) -> None:
         """`known` names the devices whose markers the store wants to be told of."""
@@ -152,10 +155,11 @@ class Observer:
         try:
             beat = codec.decode(Heartbeat, value)
         except MalformedMessage as error:
-            logger.warning("a heartbeat of %s cannot be read: %s", name, error)
+            self._complaints.of(device_id, f"a heartbeat of {name} cannot be read: {error}")
             return
         if (beat.device_id, beat.role) != (device_id, role):
-            logger.warning("a heartbeat under %s claims to be another's: ignored", name)
+            words = f"a heartbeat under {name} claims to be another's: ignored"
+            self._complaints.of(device_id, words)
             return
         self._report(device_id, HeartbeatSeen(beat, live))
 
@@ -165,10 +169,10 @@ class Observer:
         try:
             status = codec.decode(Status, value)
         except MalformedMessage as error:
-            logger.warning("the status of %s cannot be read: %s", name, error)
+            self._complaints.of(name, f"the status of {name} cannot be read: {error}")
             return
         if status.device_id != name:
-            logger.warning("a status under %s claims to be another's: ignored", name)
+            self._complaints.of(name, f"a status under {name} claims to be another's: ignored")
             return
         self._report(name, StatusSeen(status, self._now()))
 
