@@ -13,7 +13,16 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
-_BAD_INPUT_KINDS: Final = frozenset({InvalidValue.kind, "not_an_artifact", "config"})
+_BAD_INPUT_KINDS: Final = frozenset(
+    {
+        InvalidValue.kind,
+        "not_an_artifact",
+        "config",
+        "backup_refused",
+        "backup_unusable",
+        "restore_refused",
+    }
+)
 """Errors of packages that are loaded only by the command that needs them."""
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 import harmony_fleet
+from harmony_fleet.cli.backup import backup, restore
 from harmony_fleet.cli.completion import NAMES, completion
 from harmony_fleet.cli.device import device
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
@@ -52,7 +53,7 @@ def version() -> None:
         say(f"fleet {harmony_fleet.__version__}")
 
 
-for command in (up, device, release, upgrade, abort, why, completion):
+for command in (up, device, release, upgrade, abort, why, backup, restore, completion):
     fleet.add_command(command)
 
 

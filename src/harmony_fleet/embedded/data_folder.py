@@ -18,8 +18,10 @@ from typing import Final
 from harmony_fleet.agent.upgrade.durable import write_file
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.accounts import DataFolderUnusable, usable_folder
+from harmony_fleet.embedded.backup.pending import finish
 from harmony_fleet.operator.releases import sweep_incoming
 
+LOCK: Final = "up.lock"
 TOKEN: Final = re.compile(r"[!-~]{32,256}")
 
 
@@ -85,28 +87,40 @@ class DataFolder:
 def held(path: Path) -> Iterator[DataFolder]:
     """The folder, made where it is missing, for this process alone inside.
 
-    What a killed process announced is withdrawn at once.
+    What a killed process announced is withdrawn at once, and a restore that was cut off after
+    its commit is finished.
     Raises AlreadyUp, DataFolderUnusable: nothing was changed.
     """
     path = path.absolute()
-    usable_folder(path)
-    with _translated(path):
-        lock = _lock(path)
-    try:
+    with locked(path):
         with _translated(path):
+            finish(path)
             folder = DataFolder(path, _token(path / "token"))
             folder.artifacts.mkdir(mode=0o700, exist_ok=True)
             sweep_incoming(folder.artifacts)
         folder.withdraw()
         yield folder
         folder.withdraw()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """For this process alone inside, made where it is missing, its contents as they were.
+
+    Raises AlreadyUp, DataFolderUnusable.
+    """
+    usable_folder(path)
+    with _translated(path):
+        lock = _lock(path)
+    try:
+        yield
     finally:
         os.close(lock)
 
 
 def _lock(path: Path) -> int:
     """A descriptor that no child inherits; the pid in the file is for people."""
-    descriptor = os.open(path / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -101,7 +101,7 @@ class EmbeddedNats:
         """
         binary = _executable(server or _bundled())
         usable_folder(data_folder)
-        lock = _take_lock(data_folder / "lock")
+        lock = take_lock(data_folder / "lock")
         try:
             accounts = Accounts.open(data_folder / "accounts")
             configuration = _configure(data_folder, accounts, port, monitor)
@@ -178,7 +178,7 @@ def _executable(path: Path) -> Path:
     return path.resolve()
 
 
-def _take_lock(path: Path) -> int:
+def take_lock(path: Path) -> int:
     """A descriptor; the lock ends when the last copy of it is closed. Raises DataFolderInUse."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -135,6 +135,12 @@ def _is_ours(db: sqlite3.Connection, path: Path) -> bool:
     return bool(application == APPLICATION_ID)
 
 
+def require_ours(db: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreUnusable unless it is a store already, of a schema that is known here."""
+    if not _is_ours(db, path):
+        raise StoreUnusable(f"{path} is no store, it is empty: {RESTORE}")
+
+
 def _as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
