@@ -15,17 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes.data_folders import NAME, fill, served_once
 from tests.processes.stand_in_api import Cli
 
 from harmony_fleet.embedded.accounts import Accounts
 from harmony_fleet.embedded.data_folder import held
-from harmony_fleet.operator.records import DeviceRecord, Release
 from harmony_fleet.operator.sqlite_file import open_file
-from harmony_fleet.operator.sqlite_store import SqliteStore
-from harmony_fleet.operator.system import SystemClock
 
-ARTIFACT = b"an agent" * 1000
-NAME = f"fleet-agent-v1.0.0-{hashlib.sha256(ARTIFACT).hexdigest()[:16]}"
 PARTS = ("fleet.db", "token", "nats-port", "artifacts", "nats")
 
 
@@ -43,23 +39,11 @@ class Fleet:
         return ran.status, ran.error["kind"] if ran.status else str(ran.document["aside"])
 
 
-async def fill(store_file: Path, *device_ids: str) -> None:
-    async with SqliteStore(store_file, SystemClock()) as store:
-        for device_id in device_ids:
-            await store.save(DeviceRecord(device_id, "1.0.0"), 0)
-        digest = hashlib.sha256(ARTIFACT).hexdigest()
-        await store.add_release(Release("1.0.0", NAME, len(ARTIFACT), digest, ">=3.11", "now"))
-
-
 @pytest.fixture
 def fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fleet:
     """A data folder as `fleet up` leaves it, and a backup of it."""
     data = tmp_path / "data"
-    with held(data) as folder:
-        asyncio.run(fill(folder.store, "pi-1", "pi-2"))
-        (folder.artifacts / NAME).write_bytes(ARTIFACT)
-        Accounts.open(folder.nats / "accounts")
-        folder.remember_nats_port(4222)
+    served_once(data, "pi-1", "pi-2")
     fleet = Fleet(Cli(data, capsys), tmp_path / "backup")
     assert fleet.cli("backup", str(fleet.backup)).status == 0
     return fleet

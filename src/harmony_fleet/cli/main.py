@@ -16,6 +16,7 @@ import harmony_fleet
 from harmony_fleet.cli.backup import backup, restore
 from harmony_fleet.cli.completion import NAMES, completion
 from harmony_fleet.cli.device import device
+from harmony_fleet.cli.doctor import doctor
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
 from harmony_fleet.cli.release import release
 from harmony_fleet.cli.settings import FleetGroup, settings
@@ -53,7 +54,7 @@ def version() -> None:
         say(f"fleet {harmony_fleet.__version__}")
 
 
-for command in (up, device, release, upgrade, abort, why, backup, restore, completion):
+for command in (up, device, release, upgrade, abort, why, doctor, backup, restore, completion):
     fleet.add_command(command)
 
 

@@ -126,6 +126,24 @@ class Enrolled:
     nats_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    plane_connected: bool
+    plane_stores: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ApiInfo:
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The head of the API's own description."""
+
+    info: ApiInfo
+
+
 def read(kind: type[T], answer: bytes) -> T:
     """Raises ServerFailed: not such an answer."""
     try:

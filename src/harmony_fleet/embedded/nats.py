@@ -99,7 +99,7 @@ class EmbeddedNats:
             ServerMissing, PortInUse, DataFolderInUse, DataFolderUnusable, ServerFailed: nothing
                 was left running.
         """
-        binary = _executable(server or _bundled())
+        binary = usable_server(server)
         usable_folder(data_folder)
         lock = take_lock(data_folder / "lock")
         try:
@@ -159,6 +159,11 @@ class EmbeddedNats:
             raise ServerFailed(
                 f"the NATS server was not ready in {_START_LIMIT_S:.0f} s: {said}"
             ) from error
+
+
+def usable_server(named: Path | None) -> Path:
+    """That one, or the one that came with this package. Raises ServerMissing."""
+    return _executable(named or _bundled())
 
 
 def _bundled() -> Path:

@@ -1,0 +1,80 @@
+"""What the data folder holds: the store, the releases' artifacts, the keys, the token."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from harmony_fleet.embedded.accounts import SERVER_CONFIGURATION, Accounts
+from harmony_fleet.embedded.backup.make import is_whole
+from harmony_fleet.embedded.data_folder import TOKEN
+from harmony_fleet.embedded.doctor.finding import Finding, ok, problem, warning
+from harmony_fleet.operator.ports import StoreError
+from harmony_fleet.operator.records import Release
+from harmony_fleet.operator.sqlite_snapshot import stored
+
+STORE: Final = "store"
+RELEASES: Final = "releases"
+KEYS: Final = "account keys"
+API_TOKEN: Final = "token"  # noqa: S105 - a check's name
+BACKUP: Final = "`fleet restore FILE --replace` puts a backup in its place"
+
+
+def look_at_store(data: Path) -> Iterable[Finding]:
+    """The store, and where it can be read the releases in it."""
+    path = data / "fleet.db"
+    if not path.exists():
+        yield _no_store(data, path)
+        return
+    try:
+        found = stored(path)
+    except StoreError as error:
+        yield problem(STORE, str(error).partition(": ")[0], f"end `fleet up`; {BACKUP}")
+        return
+    yield ok(STORE, f"whole; devices: {len(found.devices)}, releases: {len(found.releases)}")
+    yield _releases(data / "artifacts", found.releases)
+
+
+def _no_store(data: Path, path: Path) -> Finding:
+    if (data / "nats").exists():
+        return problem(STORE, f"{path} is gone", f"{BACKUP}; `fleet up` begins with an empty one")
+    return warning(STORE, "there is none yet", "`fleet up` makes it")
+
+
+def _releases(artifacts: Path, releases: tuple[Release, ...]) -> Finding:
+    bad = [one for one in releases if not is_whole(artifacts / one.artifact_name, one)]
+    if bad:
+        versions = ", ".join(one.version for one in bad[:5])
+        return problem(
+            RELEASES,
+            f"the artifact of {versions} is missing or has other bytes: {bad[0].artifact_name}",
+            "add the same file again by `fleet release add FILE`: it is put back in its place",
+        )
+    if not releases:
+        return warning(RELEASES, "there is none", "add one by `fleet release add FILE`")
+    return ok(RELEASES, f"each has its artifact, whole: {len(releases)}")
+
+
+def look_at_keys(data: Path) -> Iterable[Finding]:
+    """Never opens accounts that are not there: opening makes them."""
+    folder = data / "nats/accounts"
+    if (folder / "keys.json").exists():
+        Accounts.open(folder)
+        yield ok(KEYS, "they can be read")
+    elif (data / "nats" / SERVER_CONFIGURATION).exists():
+        yield problem(
+            KEYS, f"{folder / 'keys.json'} is gone: no device can be let in without it", BACKUP
+        )
+    else:
+        yield warning(KEYS, "there are none yet", "`fleet up` makes them")
+
+
+def look_at_token(data: Path) -> Iterable[Finding]:
+    path = data / "token"
+    if not path.exists():
+        yield warning(API_TOKEN, "there is none yet", "`fleet up` makes it")
+    elif TOKEN.fullmatch(path.read_text("ascii", "replace").strip()):
+        yield ok(API_TOKEN, "it can be used")
+    else:
+        yield problem(
+            API_TOKEN, f"{path} holds none that is safe", "restart `fleet up`: it makes one"
+        )

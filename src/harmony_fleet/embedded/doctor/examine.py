@@ -1,0 +1,26 @@
+"""All checks of this machine, in the order in which one would mend."""
+
+from functools import partial
+from pathlib import Path
+
+from harmony_fleet.embedded.data_folder import DataFolder
+from harmony_fleet.embedded.doctor import contents, folder, machine
+from harmony_fleet.embedded.doctor.finding import Finding, guarded
+
+
+def examine(data: Path, api_port: int, nats_server: Path | None = None) -> list[Finding]:
+    """Blocks for as long as it takes to read every artifact. Never raises a FleetError."""
+    found = guarded(machine.PYTHON, machine.look_at_python)
+    found += guarded(machine.NATS, partial(machine.look_at_nats_server, nats_server))
+    found += guarded(folder.FOLDER, partial(folder.look_at_folder, data))
+    if data.is_dir():
+        found += guarded(folder.SECRETS, partial(folder.look_at_secrets, data))
+        found += guarded(folder.DISK, partial(folder.look_at_disk, data))
+        found += guarded(contents.STORE, partial(contents.look_at_store, data))
+        found += guarded(contents.KEYS, partial(contents.look_at_keys, data))
+        found += guarded(contents.API_TOKEN, partial(contents.look_at_token, data))
+    if folder.server_of(data) is None:
+        known = DataFolder(data, token="")
+        ports = (api_port, known.nats_port(), known.nats_port_file)
+        found += guarded(machine.PORTS, partial(machine.look_at_ports, *ports))
+    return found

@@ -1,0 +1,48 @@
+"""What one check has found. No I/O."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harmony_fleet.contracts.errors import FleetError
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    """Nothing is broken by it now."""
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    level: Level
+    sentence: str
+    mend: str | None = None
+    """What to do about it; None where all is well."""
+
+
+def ok(check: str, sentence: str) -> Finding:
+    return Finding(check, Level.OK, sentence)
+
+
+def warning(check: str, sentence: str, mend: str) -> Finding:
+    return Finding(check, Level.WARNING, sentence, mend)
+
+
+def problem(check: str, sentence: str, mend: str) -> Finding:
+    return Finding(check, Level.PROBLEM, sentence, mend)
+
+
+def guarded(check: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """One check that cannot be made never keeps the others from being made."""
+    try:
+        return list(look())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        said = f"{where}{error.strerror or error}"
+        return [problem(check, f"it cannot be looked at: {said}", "run as the user of `fleet up`")]
+    except FleetError as error:
+        sentence, _, mend = str(error).partition(": ")
+        return [problem(check, sentence, mend or "see the sentence above")]
