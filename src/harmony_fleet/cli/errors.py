@@ -21,6 +21,7 @@ _BAD_INPUT_KINDS: Final = frozenset(
         "backup_refused",
         "backup_unusable",
         "restore_refused",
+        "bundle_refused",
     }
 )
 """Errors of packages that are loaded only by the command that needs them."""

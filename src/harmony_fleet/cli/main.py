@@ -20,6 +20,7 @@ from harmony_fleet.cli.doctor import doctor
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
 from harmony_fleet.cli.release import release
 from harmony_fleet.cli.settings import FleetGroup, settings
+from harmony_fleet.cli.support import support_bundle
 from harmony_fleet.cli.up import up
 from harmony_fleet.cli.upgrade import abort, upgrade
 from harmony_fleet.cli.why import why
@@ -54,7 +55,19 @@ def version() -> None:
         say(f"fleet {harmony_fleet.__version__}")
 
 
-for command in (up, device, release, upgrade, abort, why, doctor, backup, restore, completion):
+for command in (
+    up,
+    device,
+    release,
+    upgrade,
+    abort,
+    why,
+    doctor,
+    backup,
+    restore,
+    support_bundle,
+    completion,
+):
     fleet.add_command(command)
 
 

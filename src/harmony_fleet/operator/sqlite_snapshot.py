@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from harmony_fleet.operator.records import DeviceRecord, Release
+from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Release
 from harmony_fleet.operator.sqlite_file import (
     BUSY_TIMEOUT_MS,
     RESTORE,
@@ -48,6 +48,14 @@ def stored(path: Path) -> Stored:
             tuple(_records(db, path, "SELECT record FROM device", DeviceRecord)),
             tuple(_records(db, path, "SELECT record FROM release ORDER BY number", Release)),
         )
+
+
+def last_events(path: Path, most: int) -> list[DeviceEvent]:
+    """Of all devices, oldest first. Raises StoreError."""
+    query = """SELECT number, device_id, at, kind, sentence, upgrade_id FROM event
+        ORDER BY number DESC LIMIT ?"""
+    with reading(path) as db:
+        return [DeviceEvent(*row) for row in db.execute(query, (most,))][::-1]
 
 
 @contextmanager

@@ -22,9 +22,11 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SECRET_PLACES: Final = (
     "token",
     "nats/accounts/*",
+    "nats/accounts/resolver/*",
     "devices/*/etc/fleet-agent/device.creds",
     f"{ASIDE}*/token",
     f"{ASIDE}*/nats/accounts/*",
+    f"{ASIDE}*/nats/accounts/resolver/*",
 )
 
 
