@@ -95,6 +95,17 @@ def test_it_says_that_it_is_secret_and_what_to_do_next(fleet: Fleet, tmp_path: P
     assert "next: `fleet up`" in ran.out
 
 
+def test_a_file_may_be_named_as_seen_from_here_and_the_folder_in_any_letters(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = Cli(tmp_path / "a #1?% \u00fc", fleet.cli.capture)
+    monkeypatch.chdir(tmp_path)
+    assert odd("restore", "backup").status == 0
+    assert odd("backup", "of #1?%").status == 0
+    assert odd("restore", "of #1?%", "--replace").status == 0
+    assert devices(odd.data) == ["pi-1", "pi-2"]
+
+
 def test_a_file_that_is_there_is_never_written_over(fleet: Fleet) -> None:
     before = fleet.backup.read_bytes()
     ran = fleet.cli("backup", str(fleet.backup), "--json")

@@ -107,6 +107,7 @@ def test_devices_that_went_on_since_the_backup_converge_and_can_be_ordered_again
     scene.upgraded(away, NEW)
     cut_power(away.root)
     swaps = scene.swaps()
+    assert swaps == [2, 2, 1]
 
     # on the same machine, where the message plane still has what was ordered and said last
     scene.restored(plane.data)

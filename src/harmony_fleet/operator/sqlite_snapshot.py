@@ -61,7 +61,8 @@ def last_events(path: Path, most: int) -> list[DeviceEvent]:
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Never makes or changes the file. Raises StoreError, also for a file that is not ours."""
-    with translated(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with translated(path), closing(sqlite3.connect(uri, uri=True)) as db:
         db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         require_ours(db, path)
         yield db

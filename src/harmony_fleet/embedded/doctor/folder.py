@@ -64,7 +64,7 @@ def look_at_secrets(data: Path) -> Iterable[Finding]:
         yield problem(
             SECRETS,
             f"others on this machine may reach {_some(open_ones)}",
-            f"chmod -R go-rwx {data}; where others may have looked, take new keys",
+            f"chmod -R go-rwx {data}; a new token: delete the file, restart `fleet up`",
         )
     if foreign:
         yield problem(
