@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from harmony_fleet.agent.upgrade.durable import sync
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable
 from harmony_fleet.embedded.backup.archive import Archive, opened
@@ -83,6 +84,9 @@ def _for_us_alone(data: Path) -> Iterator[None]:
         with locked(data):
             _refuse_where_its_server_runs(data / "nats")
             finish(data)
+            if is_new:
+                with suppress(PermissionError):  # one may make folders where one cannot read
+                    sync(data.parent)
             yield
     except AlreadyUp as error:
         raise RestoreRefused(
