@@ -47,6 +47,7 @@ async def keep_connected(
     attempt = 0
     while True:
         lasted_s = await _one_client(endpoint, timing, came_up, went_down)
+        heed_cancellation()  # it may have come together with the error that ended the client
         attempt = 0 if lasted_s >= timing.steady_after_s else attempt + 1
         await asyncio.sleep(timing.retry_delay_s(attempt))
 
