@@ -258,6 +258,21 @@ def test_an_upgrade_that_is_not_one_of_this_device_is_not_found(tmp_path: Path) 
     run(tmp_path, test, device("pi-1", order=order("2.0.0")), device("pi-2"))
 
 
+def test_what_another_operator_stored_is_shown_by_one_that_has_not_heard_of_it(
+    tmp_path: Path,
+) -> None:
+    async def test(world: ApiWorld) -> None:
+        get, path = world.client.get, "/api/v1/devices"
+        await world.store.save(device("pi-2", order=order("2.0.0")), 0)
+        shown = (await get(f"{path}/pi-2/upgrades/{ID}")).json()
+        assert (shown["upgrade_id"], shown["to_version"]) == (ID, "2.0.0")
+        await world.store.save(device("pi-1", order=order("3.0.0")), 1)
+        assert (await get(f"{path}/pi-1")).json()["upgrade"]["to_version"] == "3.0.0"
+        assert (await get(f"{path}/pi-1/upgrades/{ID}")).status_code == 200
+
+    run(tmp_path, test, device("pi-1"))
+
+
 def test_an_abort_names_the_upgrade_that_it_ends(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
         answer = await world.client.post("/api/v1/aborts", json={"devices": ["pi-1"]})

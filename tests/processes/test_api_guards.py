@@ -120,7 +120,7 @@ class BrokenFleet:
     def sights(self) -> Sequence[Sight]:
         raise self.error
 
-    def sight(self, device_id: str) -> Sight:
+    async def look_up(self, device_id: str) -> Sight:
         raise self.error
 
     async def register(self, device_id: str) -> None:

@@ -112,20 +112,19 @@ async def list_devices(services: Services, _request: Request) -> Answer:
 
 
 async def show_device(services: Services, request: Request) -> Answer:
-    return Answer(view(services.fleet.sight(_named(request)), services.clock.now()))
+    return Answer(view(await services.fleet.look_up(_named(request)), services.clock.now()))
 
 
 async def explain_device(services: Services, request: Request) -> Answer:
     device_id = _named(request)
-    return Answer(
-        Explanation(device_id, why(services.fleet.sight(device_id), services.clock.now()))
-    )
+    sight = await services.fleet.look_up(device_id)
+    return Answer(Explanation(device_id, why(sight, services.clock.now())))
 
 
 async def show_upgrade(services: Services, request: Request) -> Answer:
     device_id = _named(request)
     upgrade_id = check_upgrade_id(request.path_params["upgrade_id"])
-    found = upgrade_view(services.fleet.sight(device_id), upgrade_id)
+    found = upgrade_view(await services.fleet.look_up(device_id), upgrade_id)
     if found is None:
         raise UnknownUpgrade(
             f"{device_id} has no upgrade {upgrade_id}: it was never ordered there, or so many have "
@@ -136,7 +135,7 @@ async def show_upgrade(services: Services, request: Request) -> Answer:
 
 async def list_device_events(services: Services, request: Request) -> Answer:
     device_id = _named(request)
-    services.fleet.sight(device_id)
+    await services.fleet.look_up(device_id)
     return await _events(services, request, device_id)
 
 

@@ -45,8 +45,8 @@ class Fleet(Protocol):
     def sights(self) -> Sequence[Sight]:
         """All devices, by id."""
 
-    def sight(self, device_id: str) -> Sight:
-        """Raises UnknownDevice."""
+    async def look_up(self, device_id: str) -> Sight:
+        """As the store has it now, whoever wrote it. Raises UnknownDevice, StoreError."""
 
     async def register(self, device_id: str) -> None:
         """Idempotent."""

@@ -139,6 +139,14 @@ class Operator:
         heard = device.heard_at_s
         return Sight(device.case, None if heard is None else self._clock.monotonic() - heard)
 
+    async def look_up(self, device_id: str) -> Sight:
+        """With what the store holds now, also of a device that only another operator has adopted.
+
+        Raises UnknownDevice, StoreError.
+        """
+        await self._current(device_id)
+        return self.sight(device_id)
+
     async def register(self, device_id: str) -> None:
         """Declare a device before it is first heard. Idempotent. Raises StoreError."""
         if device_id not in self._devices:
