@@ -95,6 +95,7 @@ class Script:
     artifacts: dict[str, bytes] = field(default_factory=dict)
     upgrades: Json = field(default_factory=lambda: {"results": []})
     aborts: Json = field(default_factory=lambda: {"results": []})
+    rollbacks: Json = field(default_factory=lambda: {"results": []})
     registered: set[str] = field(default_factory=set)
     heard: bool = True
     """Whether a device that registers is heard."""
@@ -145,6 +146,8 @@ class Script:
                 return 202, self.upgrades
             case "POST", ["aborts"]:
                 return 202, self.aborts
+            case "POST", ["rollbacks"]:
+                return 202, self.rollbacks
             case _:
                 return 404, {"error": {"kind": "not_found", "message": f"no {method} {path}"}}
 

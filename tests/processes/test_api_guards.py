@@ -134,6 +134,9 @@ class BrokenFleet:
     async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
         raise self.error
 
+    async def rollback(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+        raise self.error
+
 
 def broken(error: Exception, folder: Path) -> Starlette:
     clock = SystemClock()

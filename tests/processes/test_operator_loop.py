@@ -29,9 +29,9 @@ from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.coordinator import OrderRefused
-from harmony_fleet.operator.loop import UnknownDevice, UnknownRelease
 from harmony_fleet.operator.ports import StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
+from harmony_fleet.operator.results import UnknownDevice, UnknownRelease
 from harmony_fleet.operator.sqlite_store import SqliteStore
 from harmony_fleet.operator.streams import StreamLimits, ensure_streams
 from harmony_fleet.testing.fake_store import FakeStore

@@ -20,8 +20,9 @@ from tests.processes.operator_world import (
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Desired
 from harmony_fleet.operator.coordinator import OrderRefused
-from harmony_fleet.operator.loop import Operator, UnknownDevice
+from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import DeviceStore, StoreError
+from harmony_fleet.operator.results import UnknownDevice
 from harmony_fleet.testing.fake_store import FakeStore
 
 P = AgentUpgradePhase

@@ -85,7 +85,10 @@ def test_a_good_release_is_committed_proven_and_can_be_gone_back_from() -> None:
         assert one.link() == f"fleet-agent-v{NEW}"
         await until(lambda: one.current() == NEW)
         assert not one.machine.attempt_open.exists()
-        assert (await one.upgrade(OLD)).phase is Phase.SUCCEEDED
+        (back,) = await one.world.operator.rollback(["one"])
+        assert back.to_version == OLD
+        await until(lambda: one.order().upgrade_id == back.upgrade_id and not one.order().open)
+        assert one.order().phase is Phase.SUCCEEDED
         await until(lambda: one.current() == OLD)
 
     play(scene)

@@ -107,6 +107,10 @@ class FleetClient:
         names = [check_device_id(name) for name in devices]
         return self._post("/api/v1/aborts", {"devices": names})
 
+    def rollback(self, devices: list[str]) -> bytes:
+        names = [check_device_id(name) for name in devices]
+        return self._post("/api/v1/rollbacks", {"devices": names})
+
     def get(self, path: str) -> bytes:
         return self._send("GET", path).content
 

@@ -31,10 +31,10 @@ class Followed:
         return self.phase is Phase.SUCCEEDED
 
 
-def begin(results: Iterable[Result], version: str) -> list[Followed]:
-    """One for each that was ordered."""
+def begin(results: Iterable[Result], version: str = "") -> list[Followed]:
+    """One for each that was ordered; `version` where the result does not say its own."""
     return [
-        Followed(result.device_id, result.upgrade_id, version)
+        Followed(result.device_id, result.upgrade_id, result.to_version or version)
         for result in results
         if result.ordered and result.upgrade_id is not None
     ]

@@ -22,7 +22,7 @@ from harmony_fleet.cli.release import release
 from harmony_fleet.cli.settings import FleetGroup, settings
 from harmony_fleet.cli.support import support_bundle
 from harmony_fleet.cli.up import up
-from harmony_fleet.cli.upgrade import abort, upgrade
+from harmony_fleet.cli.upgrade import abort, rollback, upgrade
 from harmony_fleet.cli.why import why
 from harmony_fleet.contracts.errors import FleetError
 
@@ -61,6 +61,7 @@ for command in (
     release,
     upgrade,
     abort,
+    rollback,
     why,
     doctor,
     backup,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from harmony_fleet.cli.errors import CommandFailed, Refused
-from harmony_fleet.cli.following import begin
+from harmony_fleet.cli.following import Followed, begin
 from harmony_fleet.cli.output import parsed, remark, say, say_answer, say_line
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.views import Devices, Result, Results, read
 from harmony_fleet.cli.waiting import judge, wait
-from harmony_fleet.cli.words import printable
+from harmony_fleet.cli.words import NOTHING, printable
 
 ORDER_REFUSED = "order_refused"
 """The kind of a refusal that is the order's own fault."""
@@ -24,16 +24,22 @@ def report(settings: Settings, answer: bytes, version: str, waits: Wait | None) 
     results = read(Results, answer).results
     refused = [result for result in results if not result.ordered]
     settled = _running(settings, version) if refused else set()
-    _say_results(settings, answer, version, waits)
+    _say_results(settings, answer, waits, version)
     if not results:
         raise CommandFailed("there is no device yet: start some with `fleet device start-local 3`")
     if len(refused) == len(results) and settled.issuperset(one.device_id for one in results):
         _say_nothing_to_do(settings, version, len(results))
         return
-    ordered = begin(results, version)
-    if waits is not None and ordered:
-        judge(wait(settings, ordered, waits.timeout_s), waits.timeout_s)
+    _wait_for(settings, begin(results, version), waits)
     _judge_refused(settings, [one for one in refused if one.device_id not in settled])
+
+
+def report_rollback(settings: Settings, answer: bytes, waits: Wait | None) -> None:
+    """Raises UpgradeFailed, TimedOut, Refused, CommandFailed."""
+    results = read(Results, answer).results
+    _say_results(settings, answer, waits)
+    _wait_for(settings, begin(results), waits)
+    _judge_refused(settings, [result for result in results if not result.ordered])
 
 
 def report_abort(settings: Settings, answer: bytes) -> None:
@@ -59,7 +65,14 @@ def _running(settings: Settings, version: str) -> set[str]:
     }
 
 
-def _say_results(settings: Settings, answer: bytes, version: str, waits: Wait | None) -> None:
+def _wait_for(settings: Settings, ordered: list[Followed], waits: Wait | None) -> None:
+    if waits is not None and ordered:
+        judge(wait(settings, ordered, waits.timeout_s), waits.timeout_s)
+
+
+def _say_results(
+    settings: Settings, answer: bytes, waits: Wait | None, version: str = NOTHING
+) -> None:
     if settings.as_json and waits is None:
         say_answer(answer)
     elif settings.as_json:
@@ -67,7 +80,7 @@ def _say_results(settings: Settings, answer: bytes, version: str, waits: Wait | 
     elif waits is None:
         for result in read(Results, answer).results:
             if result.ordered:
-                say(f"{result.device_id}  {version}  ordered")
+                say(f"{result.device_id}  {result.to_version or version}  ordered")
 
 
 def _say_nothing_to_do(settings: Settings, version: str, devices: int) -> None:

@@ -1,17 +1,29 @@
-"""`fleet upgrade` and `fleet abort`: what is ordered, and what has become of it."""
+"""`fleet upgrade`, `fleet abort`, `fleet rollback`: what is ordered, and what has become of it."""
+
+from typing import TYPE_CHECKING
 
 import click
 
 from harmony_fleet.cli.arguments import Version, devices_argument
 from harmony_fleet.cli.settings import FleetCommand, settings
 
+if TYPE_CHECKING:
+    from harmony_fleet.cli.ordering import Wait
+
+_waits = click.option(
+    "--wait", "waits", is_flag=True, help="Until each has ended; shows the way there."
+)
+_timeout = click.option(
+    "--timeout", type=click.FloatRange(min=0.0), metavar="S", help="Wait no longer."
+)
+
 
 @click.command(cls=FleetCommand)
 @devices_argument()
 @click.option("--all", "every", is_flag=True, help="Every device of the fleet.")
 @click.option("--to", "version", type=Version(), required=True, help="A version that was added.")
-@click.option("--wait", "waits", is_flag=True, help="Until each has ended; shows the way there.")
-@click.option("--timeout", type=click.FloatRange(min=0.0), metavar="S", help="Wait no longer.")
+@_waits
+@_timeout
 @click.option("--retry", is_flag=True, help="Also where this very artifact has failed before.")
 @click.option("--replace", is_flag=True, help="Also where another upgrade is under way.")
 def upgrade(
@@ -30,8 +42,7 @@ def upgrade(
     """
     if bool(devices) == every:
         raise click.UsageError("Name the devices to upgrade, or say --all.")
-    if timeout is not None and not waits:
-        raise click.UsageError("--timeout is for --wait: say both.")
+    wait = _wait(waits, timeout)
     chosen = settings()
     with chosen.connect() as client:
         answer = client.upgrade(
@@ -39,7 +50,7 @@ def upgrade(
         )
     from harmony_fleet.cli import ordering
 
-    ordering.report(chosen, answer, version, ordering.Wait(timeout) if waits else None)
+    ordering.report(chosen, answer, version, wait)
 
 
 @click.command(cls=FleetCommand)
@@ -55,3 +66,30 @@ def abort(devices: tuple[str, ...]) -> None:
     with chosen.connect() as client:
         answer = client.abort(list(devices))
     ordering.report_abort(chosen, answer)
+
+
+@click.command(cls=FleetCommand)
+@devices_argument(required=True)
+@_waits
+@_timeout
+def rollback(devices: tuple[str, ...], waits: bool, timeout: float | None) -> None:
+    """Order DEVICE... back to the version it ran before its newest upgrade that succeeded.
+
+    It is an upgrade like any other, with the same tests and the same way back. Where one device
+    cannot be ordered back, none is. An upgrade that is still under way is ended by `fleet abort`.
+    """
+    wait = _wait(waits, timeout)
+    chosen = settings()
+    with chosen.connect() as client:
+        answer = client.rollback(list(devices))
+    from harmony_fleet.cli import ordering
+
+    ordering.report_rollback(chosen, answer, wait)
+
+
+def _wait(waits: bool, timeout: float | None) -> "Wait | None":
+    from harmony_fleet.cli.ordering import Wait
+
+    if timeout is not None and not waits:
+        raise click.UsageError("--timeout is for --wait: say both.")
+    return Wait(timeout) if waits else None

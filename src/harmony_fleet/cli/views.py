@@ -106,6 +106,7 @@ class Result:
     upgrade_id: str | None = None
     reason: str | None = None
     kind: str | None = None
+    to_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import harmony_fleet
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.operator import api_devices, api_releases
+from harmony_fleet.operator import api_devices, api_orders, api_releases
 from harmony_fleet.operator.api_route import Answer, ApiRoute, Services
 from harmony_fleet.operator.openapi import ErrorBody, ErrorWords, document
 
@@ -69,6 +69,7 @@ async def describe_api(_services: Services, _request: Request) -> Answer:
 
 ROUTES: Final = (
     *api_devices.ROUTES,
+    *api_orders.ROUTES,
     *api_releases.ROUTES,
     ApiRoute("GET", "/openapi.json", "This document.", describe_api, {200: dict}),
 )

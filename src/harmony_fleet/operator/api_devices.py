@@ -1,6 +1,5 @@
-"""The API's devices: to list, explain and register them, to order upgrades and aborts."""
+"""The API's devices: to list, explain and register them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -12,13 +11,10 @@ from harmony_fleet.contracts.identity import (
     MAX_COUNT,
     check_device_id,
     check_upgrade_id,
-    check_version,
 )
 from harmony_fleet.operator.api_route import (
     Answer,
     ApiRoute,
-    BadRequest,
-    OrderResult,
     Services,
     decoded,
     queried,
@@ -49,20 +45,6 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the key pair that the device made and keeps: an nkey of a user, `U…`."""
 
 
-class UpgradeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    devices: list[str] | None
-    """Null: all devices. There is no default: who wants all of them says so."""
-    version: str
-    retry: bool = False
-    """Also where these bytes have failed before on a device."""
-    replace: bool = False
-    """Also where another upgrade is under way: it is ended first."""
-
-
-class AbortRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    devices: list[str]
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceList:
     devices: tuple[DeviceView, ...]
@@ -88,22 +70,6 @@ class Registered:
     jwt: str
     """The device's credential for the message plane, worth nothing without its private key."""
     nats_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    device_id: str
-    ordered: bool
-    upgrade_id: str | None
-    reason: str | None
-    """Why nothing was ordered."""
-    kind: str | None = None
-    """Of the error that kept it from being ordered, such as `order_refused`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    results: tuple[Ordered, ...]
 
 
 async def list_devices(services: Services, _request: Request) -> Answer:
@@ -151,33 +117,8 @@ async def register_device(services: Services, request: Request) -> Answer:
     return Answer(Registered(device_id, jwt, services.nats_url), 201)
 
 
-async def order_upgrades(services: Services, request: Request) -> Answer:
-    asked = await decoded(request, UpgradeRequest)
-    devices = None if asked.devices is None else _each_once(asked.devices)
-    version = check_version(asked.version)
-    found = await services.fleet.upgrade(devices, version, asked.retry, asked.replace)
-    return Answer(_results(found), 202)
-
-
-async def order_aborts(services: Services, request: Request) -> Answer:
-    asked = await decoded(request, AbortRequest)
-    return Answer(_results(await services.fleet.abort(_each_once(asked.devices))), 202)
-
-
 def _named(request: Request) -> str:
     return check_device_id(request.path_params["device_id"])
-
-
-def _each_once(names: Sequence[str]) -> list[str]:
-    if not names:
-        raise BadRequest("the request's body: `devices` is empty; name at least one")
-    return list(dict.fromkeys(check_device_id(name) for name in names))
-
-
-def _results(found: Sequence[OrderResult]) -> Results:
-    return Results(
-        tuple(Ordered(r.device_id, r.reason is None, r.upgrade_id, r.reason, r.kind) for r in found)
-    )
 
 
 async def _events(services: Services, request: Request, device_id: str | None) -> Answer:
@@ -231,23 +172,5 @@ ROUTES: Final = (
         list_events,
         {200: EventList},
         query=EventsQuery,
-    ),
-    ApiRoute(
-        "POST",
-        "/upgrades",
-        "Order an upgrade. Where devices are named, all of them or none.",
-        order_upgrades,
-        {202: Results},
-        (404, 409, 413),
-        body=UpgradeRequest,
-    ),
-    ApiRoute(
-        "POST",
-        "/aborts",
-        "Order the end of the upgrades under way on these devices.",
-        order_aborts,
-        {202: Results},
-        (404, 409, 413),
-        body=AbortRequest,
     ),
 )

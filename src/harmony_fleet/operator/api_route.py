@@ -35,6 +35,10 @@ class OrderResult(Protocol):
     def kind(self) -> str | None:
         """Of the error that it was."""
 
+    @property
+    def to_version(self) -> str | None:
+        """What an order leads to; None for an abort."""
+
 
 class Fleet(Protocol):
     """The operator's loop, as far as the API needs it. Errors pass through to the answer."""
@@ -59,7 +63,11 @@ class Fleet(Protocol):
         Where devices are named: one that is unknown or refuses raises, and nothing is ordered.
         """
 
-    async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]: ...
+    async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+        """Of all of them, or it raises and there is none."""
+
+    async def rollback(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+        """Each back to what it ran before; all of them, or it raises and nothing is ordered."""
 
 
 @dataclass(frozen=True, slots=True)

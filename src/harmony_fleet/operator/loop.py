@@ -11,12 +11,11 @@ Rules
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from harmony_fleet.contracts import codec, subjects
-from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.upgrade import Artifact, Marker
 from harmony_fleet.messaging import keyvalue
@@ -45,26 +44,16 @@ from harmony_fleet.operator.coordinator import (
 from harmony_fleet.operator.observer import Observer, read_marker
 from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError
 from harmony_fleet.operator.records import DeviceRecord, Happening
+from harmony_fleet.operator.results import OrderResult, UnknownDevice, UnknownRelease
 from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.operator.waiting import Waiting
+from harmony_fleet.operator.way_back import way_back
 
 logger = logging.getLogger(__name__)
 
 REQUEST_LIMIT_S = 5.0
 BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Before a stop that went unanswered so often, or a marker, is tried again; the last repeats."""
-
-
-class UnknownDevice(FleetError):
-    """No device of that name was declared or has ever been heard. Nothing was changed."""
-
-    kind = "unknown_device"
-
-
-class UnknownRelease(FleetError):
-    """No release of that version was added. Nothing was changed."""
-
-    kind = "unknown_release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +70,6 @@ class Sight:
     case: Case
     heard_age_s: float | None
     """Seconds since the primary was last heard by this operator; None: never."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderResult:
-    device_id: str
-    upgrade_id: str | None
-    reason: str | None
-    """Why nothing was ordered."""
-    kind: str | None = None
-    """Of the error that it was."""
 
 
 @dataclass
@@ -160,28 +139,45 @@ class Operator:
         Raises UnknownRelease, StoreError, and for named devices UnknownDevice or OrderRefused: then
         nothing was ordered at all.
         """
-        release = await self._store.release(version)
-        if release is None:
+        artifact = await self._artifact(version)
+        if artifact is None:
             raise UnknownRelease(
                 f"there is no release {version}: add it by `fleet release add FILE`, or see "
                 "`fleet release list`"
             )
-        url = f"{self._artifact_base_url}/{release.artifact_name}"
-        artifact = Artifact(url, release.size_bytes, release.sha256)
         names = await self._stored() if device_ids is None else list(dict.fromkeys(device_ids))
         orders = {name: self._order(version, artifact, retry, replace) for name in names}
         if device_ids is not None:
             for name, order in orders.items():
                 step(await self._current(name), order)
-        given = [self._give(name, order) for name, order in orders.items()]
-        return await asyncio.gather(*given)
+        return await self._give_each(orders)
+
+    async def rollback(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+        """Order each one back to what it ran before.
+
+        Raises UnknownDevice, OrderRefused, UnknownRelease, StoreError: then nothing was ordered.
+        """
+        orders = {}
+        for name in dict.fromkeys(device_ids):
+            case = await self._current(name)
+            version = way_back(case.record)
+            artifact = await self._artifact(version)
+            if artifact is None:
+                raise UnknownRelease(
+                    f"{name} ran {version} before, and there is no release {version} here: add it "
+                    f"by `fleet release add FILE`, or choose another version with `fleet upgrade "
+                    f"{name} --to VERSION`"
+                )
+            orders[name] = self._order(version, artifact, retry=False, replace=False)
+            step(case, orders[name])
+        return await self._give_each(orders)
 
     async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
         """Raises UnknownDevice, OrderRefused or StoreError: then nothing was aborted."""
         names = list(dict.fromkeys(device_ids))
         for name in names:
             step(await self._current(name), AbortOrdered())
-        return await asyncio.gather(*(self._give(name, AbortOrdered()) for name in names))
+        return await self._give_each(dict.fromkeys(names, AbortOrdered()))
 
     # What happens
 
@@ -302,7 +298,7 @@ class Operator:
         """
         if device_id not in self._devices:
             if await self._store.load(device_id) is None:
-                raise _unknown(device_id)
+                raise UnknownDevice(device_id)
             await self._adopt(device_id)
         return await self._looked_again(device_id)
 
@@ -367,21 +363,35 @@ class Operator:
     def _known(self, device_id: str) -> _Device:
         device = self._devices.get(device_id)
         if device is None:
-            raise _unknown(device_id)
+            raise UnknownDevice(device_id)
         return device
 
     def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:
         upgrade_id, now = self._ids.upgrade_id(), self._clock.now()
         return Ordered(upgrade_id, version, artifact, now, retry, replace)
 
+    async def _artifact(self, version: str) -> Artifact | None:
+        """None: there is no such release. Raises StoreError."""
+        release = await self._store.release(version)
+        if release is None:
+            return None
+        url = f"{self._artifact_base_url}/{release.artifact_name}"
+        return Artifact(url, release.size_bytes, release.sha256)
+
+    async def _give_each(
+        self, orders: Mapping[str, Ordered | AbortOrdered]
+    ) -> Sequence[OrderResult]:
+        return await asyncio.gather(*(self._give(name, order) for name, order in orders.items()))
+
     async def _give(self, device_id: str, event: Ordered | AbortOrdered) -> OrderResult:
+        to = event.version if isinstance(event, Ordered) else None
         try:
             await self._current(device_id)
             await self._take(device_id, event)
         except (OrderRefused, StoreError) as refusal:
-            return OrderResult(device_id, None, str(refusal), refusal.kind)
+            return OrderResult(device_id, None, str(refusal), refusal.kind, to)
         order = self._known(device_id).case.record.order
-        return OrderResult(device_id, order.upgrade_id if order else None, None)
+        return OrderResult(device_id, order.upgrade_id if order else None, None, to_version=to)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._logged(work))
@@ -396,10 +406,6 @@ class Operator:
             self._observer.list_soon()  # what was seen and not stored is seen again
         except Exception:  # the runner: one device's fault must not end the operator
             logger.exception("a decision failed")
-
-
-def _unknown(device_id: str) -> UnknownDevice:
-    return UnknownDevice(f"there is no device {device_id!r}: see `fleet device list`")
 
 
 def _order_id(record: DeviceRecord) -> str | None:

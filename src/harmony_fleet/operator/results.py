@@ -1,0 +1,32 @@
+"""What comes of an order that a person gives: a result for each device, or why there is none."""
+
+from dataclasses import dataclass
+
+from harmony_fleet.contracts.errors import FleetError
+
+
+class UnknownDevice(FleetError):
+    """No device of that name was declared or has ever been heard. Nothing was changed."""
+
+    kind = "unknown_device"
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"there is no device {device_id!r}: see `fleet device list`")
+
+
+class UnknownRelease(FleetError):
+    """No release of that version was added. Nothing was changed."""
+
+    kind = "unknown_release"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderResult:
+    device_id: str
+    upgrade_id: str | None
+    reason: str | None
+    """Why nothing was ordered."""
+    kind: str | None = None
+    """Of the error that it was."""
+    to_version: str | None = None
+    """What the order leads to, or would have led to."""
