@@ -117,6 +117,7 @@ def test_a_record_that_an_older_operator_stored_is_read_with_defaults(tmp_path: 
             order = found.record.order
             assert order is not None
             assert (order.generation, order.attempt, order.journal_id) == (1, 1, None)
+            assert found.record.labels == ()
 
     asyncio.run(run())
 

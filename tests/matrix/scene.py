@@ -19,7 +19,7 @@ from demo.releases import SOURCE
 
 from harmony_fleet.agent.upgrade.local import ask
 from harmony_fleet.agent.upgrade.local_messages import SOCKET, AskState, Machine
-from harmony_fleet.cli.client import FleetClient
+from harmony_fleet.cli.client import Chosen, FleetClient
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.accounts import Accounts
 from harmony_fleet.embedded.local_device import LocalDevice, cut_power, prepare, spawn_supervisor
@@ -108,7 +108,7 @@ class ControlPlane:
 
     def order(self, device_id: str, version: str) -> None:
         with FleetClient(self.data) as client:
-            client.upgrade([device_id], version, retry=False, replace=False)
+            client.upgrade(Chosen((device_id,)), version, retry=False, replace=False)
 
     def view(self, device_id: str) -> dict[str, Any]:
         """Empty while nobody knows it, or answers."""

@@ -35,6 +35,7 @@ def device(device_id: str = "local-1", version: str | None = "1.0.0", **fields: 
         "instance_id": None if version is None else f"instance-of-{device_id}",
         "boot_id": None if version is None else "boot",
         "conditions": [],
+        "labels": {},
         "upgrade": None,
         "a_field_of_tomorrow": 1,
     }
@@ -104,6 +105,8 @@ class Script:
     raw: dict[str, bytes] = field(default_factory=dict)
     """By method and path: an answer that is not what the API says."""
     asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    """Of each thing asked."""
 
     def documents(self, method: str, path: str) -> list[Any]:
         return [json.loads(body) for m, p, body in self.asked if (m, p) == (method, path)]
@@ -111,6 +114,7 @@ class Script:
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
         path = urlsplit(target).path
         self.asked.append((method, path, body))
+        self.queries.append(urlsplit(target).query)
         name = f"{method} {path}"
         if name in self.raw:
             return 200, self.raw[name]
@@ -129,6 +133,8 @@ class Script:
             case "POST", ["devices"]:
                 return 201, self._register(json.loads(body))
             case "GET", ["devices", name]:
+                return self._one(self._look(), "device_id", name)
+            case "PATCH", ["devices", name, "labels"]:
                 return self._one(self._look(), "device_id", name)
             case "GET", ["devices", name, "why"]:
                 return 200, {"device_id": name, "text": f"{name} runs 1.0.0."}
@@ -193,7 +199,7 @@ def standing(data: Path, script: Script, port: int = 0) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_PUT = _take  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = _take  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass

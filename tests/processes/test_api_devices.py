@@ -20,6 +20,7 @@ def test_devices_are_listed_by_id_with_all_that_is_known(tmp_path: Path) -> None
             "instance_id": None,
             "boot_id": None,
             "conditions": [],
+            "labels": {},
             "upgrade": None,
         }
         assert second["device_id"] == "pi-2"

@@ -23,10 +23,12 @@ from tests.processes.api_world import (
 )
 
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.labels import Changes, Selector
 from harmony_fleet.operator.api import PREFIX, ROUTES, application
-from harmony_fleet.operator.api_route import OrderResult, Services
+from harmony_fleet.operator.api_route import Services
 from harmony_fleet.operator.openapi import document
 from harmony_fleet.operator.ports import StoreError
+from harmony_fleet.operator.results import OrderResult, Wanted
 from harmony_fleet.operator.system import SystemClock
 from harmony_fleet.operator.views import Sight
 from harmony_fleet.testing.fake_store import FakeStore
@@ -127,14 +129,20 @@ class BrokenFleet:
         raise self.error
 
     async def upgrade(
-        self, device_ids: Sequence[str] | None, version: str, retry: bool, replace: bool
+        self, wanted: Wanted | None, version: str, retry: bool, replace: bool
     ) -> Sequence[OrderResult]:
         raise self.error
 
-    async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+    async def label(self, device_id: str, changes: Changes) -> Sight:
         raise self.error
 
-    async def rollback(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+    async def selected(self, selector: Selector) -> Sequence[Sight]:
+        raise self.error
+
+    async def abort(self, wanted: Wanted) -> Sequence[OrderResult]:
+        raise self.error
+
+    async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
         raise self.error
 
 

@@ -30,12 +30,14 @@ from tests.unit.coordinator_cases import (
 from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.upgrade import ENDED_KEPT, AgentUpgradePhase, Desired
+from harmony_fleet.labels import changes
 from harmony_fleet.operator.coordinator import (
     AbortOrdered,
     Case,
     Effect,
     Event,
     HeartbeatSeen,
+    LabelsOrdered,
     MarkerSeen,
     Ordered,
     OrderRefused,
@@ -64,6 +66,7 @@ EVENTS: list[Event] = [
     ordered(SECOND, "3.0.0", replace=True),
     ordered(SECOND, "1.0.0"),
     AbortOrdered(),
+    LabelsOrdered(changes(["ring=canary", "old-"])),
     *(primary(live) for live in (True, False)),
     primary(instance_id="instance-9"),
     primary(agent_version="2.0.0", upgrade_id=FIRST),
@@ -119,6 +122,9 @@ def check_step(before: Case, event: Event, now: Case, effects: tuple[Effect, ...
     record, order = now.record, now.record.order
     assert record.device_id == before.record.device_id
     assert record.highest >= before.record.highest
+    if record.labels != before.record.labels:
+        assert isinstance(event, LabelsOrdered)
+        assert replace(record, labels=before.record.labels) == before.record
     for upgrade_id, old in orders(before).items():
         if upgrade_id in orders(now) and not old.open:
             assert orders(now)[upgrade_id] == old, "a verdict is final"

@@ -8,6 +8,7 @@ from click.shell_completion import CompletionItem
 
 from harmony_fleet.cli.settings import Settings, settings
 from harmony_fleet.contracts.identity import check_device_id, check_version
+from harmony_fleet.labels import selector
 
 COMPLETION_LIMIT_S = 1.0
 
@@ -44,6 +45,17 @@ class Version(click.ParamType[str]):
         return _offer(context, "/api/v1/releases", "releases", "version", incomplete)
 
 
+class SelectorText(click.ParamType[str]):
+    """Raises InvalidValue: not of a selector's form. The operator evaluates it."""
+
+    name = "selector"
+
+    def convert(
+        self, value: str, _param: click.Parameter | None, _context: click.Context | None
+    ) -> str:
+        return str(selector(value))
+
+
 def _offer(
     context: click.Context, path: str, field: str, name: str, incomplete: str
 ) -> list[CompletionItem]:
@@ -68,4 +80,11 @@ def devices_argument(*, required: bool = False) -> Callable[[Any], Any]:
     )
 
 
+selector_option = click.option(
+    "-l",
+    "--selector",
+    type=SelectorText(),
+    metavar="LABELS",
+    help="By labels: key=value, key!=value, key or !key, with commas between them.",
+)
 device_argument = click.argument("device", metavar="DEVICE", type=DeviceId())

@@ -6,9 +6,11 @@ No proxy of the environment is used: the operator is on this machine, or named b
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -27,11 +29,26 @@ from harmony_fleet.contracts.identity import (
     check_url,
     check_version,
 )
+from harmony_fleet.labels import Changes
 
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 30.0
 
 _INPUT_STATUSES: Final = frozenset({400, 404, 409, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The devices that an order is for: by name, by their labels, or all of them."""
+
+    devices: tuple[str, ...] | None = None
+    selector: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        if self.selector is not None:
+            return {"devices": None, "selector": self.selector}
+        names = self.devices
+        return {"devices": None if names is None else [check_device_id(one) for one in names]}
 
 
 class FleetClient:
@@ -62,8 +79,9 @@ class FleetClient:
     def close(self) -> None:
         self._http.close()
 
-    def devices(self) -> bytes:
-        return self.get("/api/v1/devices")
+    def devices(self, selector: str | None = None) -> bytes:
+        query = "" if selector is None else f"?selector={quote(selector)}"
+        return self.get(f"/api/v1/devices{query}")
 
     def device(self, device_id: str) -> bytes:
         return self.get(f"/api/v1/devices/{check_device_id(device_id)}")
@@ -75,6 +93,12 @@ class FleetClient:
     def upgrade_of(self, device_id: str, upgrade_id: str) -> bytes:
         path = f"/api/v1/devices/{check_device_id(device_id)}/upgrades"
         return self.get(f"{path}/{check_upgrade_id(upgrade_id)}")
+
+    def label(self, device_id: str, changes: Changes) -> bytes:
+        path = f"/api/v1/devices/{check_device_id(device_id)}/labels"
+        put = {label.key: label.value for label in changes.put}
+        labels = {**put, **dict.fromkeys(changes.removed)}
+        return self._send("PATCH", path, json={"labels": labels}).content
 
     def why(self, device_id: str) -> bytes:
         return self.get(f"/api/v1/devices/{check_device_id(device_id)}/why")
@@ -95,21 +119,15 @@ class FleetClient:
         answer = self._send("PUT", path, content=artifact)
         return answer.content, answer.status_code == httpx.codes.CREATED
 
-    def upgrade(
-        self, devices: list[str] | None, version: str, *, retry: bool, replace: bool
-    ) -> bytes:
-        """`devices` None: all of them."""
-        names = None if devices is None else [check_device_id(name) for name in devices]
-        order = {"devices": names, "version": check_version(version)}
+    def upgrade(self, chosen: Chosen, version: str, *, retry: bool, replace: bool) -> bytes:
+        order = {**chosen.document(), "version": check_version(version)}
         return self._post("/api/v1/upgrades", {**order, "retry": retry, "replace": replace})
 
-    def abort(self, devices: list[str]) -> bytes:
-        names = [check_device_id(name) for name in devices]
-        return self._post("/api/v1/aborts", {"devices": names})
+    def abort(self, chosen: Chosen) -> bytes:
+        return self._post("/api/v1/aborts", chosen.document())
 
-    def rollback(self, devices: list[str]) -> bytes:
-        names = [check_device_id(name) for name in devices]
-        return self._post("/api/v1/rollbacks", {"devices": names})
+    def rollback(self, chosen: Chosen) -> bytes:
+        return self._post("/api/v1/rollbacks", chosen.document())
 
     def get(self, path: str) -> bytes:
         return self._send("GET", path).content

@@ -2,7 +2,13 @@
 
 import click
 
-from harmony_fleet.cli.arguments import DeviceId, Version, device_argument, devices_argument
+from harmony_fleet.cli.arguments import (
+    DeviceId,
+    Version,
+    device_argument,
+    devices_argument,
+    selector_option,
+)
 from harmony_fleet.cli.settings import FleetGroup, settings
 
 MOST_AT_ONCE = 200
@@ -11,21 +17,40 @@ MOST_AT_ONCE = 200
 
 @click.group(cls=FleetGroup)
 def device() -> None:
-    """Look at devices, or start some on this machine."""
+    """Look at devices, label them, or start some on this machine."""
 
 
 @device.command("list")
+@selector_option
+@click.option("--labels", is_flag=True, help="With each one's labels, also where room is short.")
 @click.option("--watch", "watches", is_flag=True, help="Go on, and show what changes.")
-def list_devices(watches: bool) -> None:
-    """All devices: what each runs, and how far its newest upgrade is."""
+def list_devices(selector: str | None, labels: bool, watches: bool) -> None:
+    """All devices, or those that -l selects: what each runs, how far its newest upgrade is."""
     from harmony_fleet.cli import showing_devices, watch
 
-    chosen = settings()
+    chosen, wanted = settings(), showing_devices.Wanted(selector, labels)
     if watches:
-        watch.watch(chosen)
+        watch.watch(chosen, wanted)
         return
     with chosen.connect() as client:
-        showing_devices.show_list(chosen, client.devices())
+        showing_devices.show_list(chosen, wanted, client.devices(selector))
+
+
+@device.command()
+@device_argument
+@click.argument("labels", metavar="KEY=VALUE... KEY-...", nargs=-1, required=True)
+def label(device: str, labels: tuple[str, ...]) -> None:
+    """Put labels on DEVICE by key=value, and remove some by key-.
+
+    Keys and values are as in Kubernetes: at most 63 letters, digits and - _ . with a letter or a
+    digit at both ends; a key may have a DNS name and a slash before it, a value may be empty.
+    """
+    from harmony_fleet.cli import showing_devices
+    from harmony_fleet.labels import changes
+
+    asked, chosen = changes(labels), settings()
+    with chosen.connect() as client:
+        showing_devices.show_labels(chosen, client.label(device, asked))
 
 
 @device.command()

@@ -4,13 +4,14 @@ The last column is never padded: it holds sentences, and a terminal cuts them, a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harmony_fleet.cli.views import DeviceView, ReleaseView
 from harmony_fleet.cli.words import (
     NOTHING,
     heard,
+    labels_of,
     progress_of,
     remark,
     shortened,
@@ -81,12 +82,34 @@ PHASE: Final = f"{'PHASE':12}"
 HEADERS: Final = ("DEVICE", "VERSION", PHASE, "TO", "HEARD", "CAUSE")
 
 
-def devices_for_pipe(devices: Sequence[DeviceView]) -> Table:
-    return Table(PIPE_HEADERS, tuple(device_line(device) for device in devices))
+LABELS: Final = "LABELS"
+_CAUSE_ROOM: Final = 30
+"""So many columns are left for a cause where labels are shown unasked."""
 
 
-def devices_for_terminal(devices: Sequence[DeviceView], columns: int) -> Table:
-    return Table(HEADERS, tuple(_device_row(device, columns) for device in devices))
+def devices_for_pipe(devices: Sequence[DeviceView], *, labels: bool = False) -> Table:
+    table = Table(PIPE_HEADERS, tuple(device_line(device) for device in devices))
+    return _labelled(table, devices) if labels else table
+
+
+def devices_for_terminal(
+    devices: Sequence[DeviceView], columns: int, *, labels: bool = False
+) -> Table:
+    """With the labels where they are asked for, or where any are there and room is for them."""
+    table = Table(HEADERS, tuple(_device_row(device, columns) for device in devices))
+    with_labels = _labelled(table, devices)
+    wide = sum(widths(with_labels)[:-1]) + len(GAP) * len(HEADERS)
+    fits = wide + _CAUSE_ROOM <= columns and any(device.labels for device in devices)
+    return with_labels if labels or fits else table
+
+
+def _labelled(table: Table, devices: Sequence[DeviceView]) -> Table:
+    """With one more column before the last."""
+    rows = (
+        replace(row, cells=(*row.cells[:-1], labels_of(device) or NOTHING, row.cells[-1]))
+        for row, device in zip(table.rows, devices, strict=True)
+    )
+    return Table((*table.headers[:-1], LABELS, table.headers[-1]), tuple(rows))
 
 
 def name_for(columns: int, device_id: str) -> str:

@@ -1,6 +1,7 @@
 """Devices and their events, for a person, for a pipe and for a program."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from harmony_fleet.cli.client import FleetClient
@@ -23,6 +24,7 @@ from harmony_fleet.cli.words import (
     cause_in_full,
     evidence_lines,
     heard,
+    labels_of,
     printable,
     progress_of,
     time_of,
@@ -32,20 +34,31 @@ PAGE: Final = 500
 _LABEL: Final = 14
 
 
-def show_list(settings: Settings, answer: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list shows."""
+
+    selector: str | None = None
+    labels: bool = False
+    """Also where there is little room, and in a pipe."""
+
+
+def show_list(settings: Settings, wanted: Wanted, answer: bytes) -> None:
     if settings.as_json:
         say_answer(answer)
         return
     devices = read(Devices, answer).devices
-    if not devices:
+    if not devices and wanted.selector is not None:
+        remark(f"no device has labels that {wanted.selector!r} selects")
+    elif not devices:
         remark("there is no device yet: start some with `fleet device start-local 3`")
     elif on_terminal():
         from harmony_fleet.cli.render import Screen
 
         screen = Screen()
-        screen.show(devices_for_terminal(devices, screen.columns))
+        screen.show(devices_for_terminal(devices, screen.columns, labels=wanted.labels))
     else:
-        for line in lines(devices_for_pipe(devices)):
+        for line in lines(devices_for_pipe(devices, labels=wanted.labels)):
             say(line)
 
 
@@ -57,6 +70,14 @@ def show_one(settings: Settings, answer: bytes) -> None:
         say_wrapped(f"{label:{_LABEL}}{text}", indent=_LABEL)
 
 
+def show_labels(settings: Settings, answer: bytes) -> None:
+    if settings.as_json:
+        say_answer(answer)
+        return
+    device = read(DeviceView, answer)
+    say(f"{device.device_id}  {labels_of(device) or NOTHING}")
+
+
 def _facts(device: DeviceView) -> Iterator[tuple[str, str]]:
     age = heard(device)
     state = "online" if device.online else "silent"
@@ -65,6 +86,8 @@ def _facts(device: DeviceView) -> Iterator[tuple[str, str]]:
     yield "heard", age if age == "never" else f"{age} ago, {state}"
     yield "instance", printable(device.instance_id or NOTHING)
     yield "boot", printable(device.boot_id or NOTHING)
+    if device.labels:
+        yield "labels", labels_of(device).replace(",", ", ")
     for condition in device.conditions:
         yield "condition", printable(condition)
     if device.upgrade is not None:

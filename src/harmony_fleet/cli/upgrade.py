@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harmony_fleet.cli.arguments import Version, devices_argument
+from harmony_fleet.cli.arguments import Version, devices_argument, selector_option
 from harmony_fleet.cli.settings import FleetCommand, settings
 
 if TYPE_CHECKING:
+    from harmony_fleet.cli.client import Chosen
     from harmony_fleet.cli.ordering import Wait
 
 _waits = click.option(
@@ -20,6 +21,7 @@ _timeout = click.option(
 
 @click.command(cls=FleetCommand)
 @devices_argument()
+@selector_option
 @click.option("--all", "every", is_flag=True, help="Every device of the fleet.")
 @click.option("--to", "version", type=Version(), required=True, help="A version that was added.")
 @_waits
@@ -28,6 +30,7 @@ _timeout = click.option(
 @click.option("--replace", is_flag=True, help="Also where another upgrade is under way.")
 def upgrade(
     devices: tuple[str, ...],
+    selector: str | None,
     every: bool,
     version: str,
     waits: bool,
@@ -35,56 +38,71 @@ def upgrade(
     retry: bool,
     replace: bool,
 ) -> None:
-    """Order an upgrade of DEVICE... or of --all.
+    """Order an upgrade of DEVICE..., of those that -l selects, or of --all.
 
+    Of named devices, all take the order or none does. Of others, those that cannot take it say so.
     With --wait the exit status is 0 only if every upgrade ordered here was seen to succeed. An
     upgrade goes on whether or not anybody waits.
     """
-    if bool(devices) == every:
-        raise click.UsageError("Name the devices to upgrade, or say --all.")
+    wanted = _chosen(devices, selector, every=every)
     wait = _wait(waits, timeout)
     chosen = settings()
     with chosen.connect() as client:
-        answer = client.upgrade(
-            None if every else list(devices), version, retry=retry, replace=replace
-        )
+        answer = client.upgrade(wanted, version, retry=retry, replace=replace)
     from harmony_fleet.cli import ordering
 
     ordering.report(chosen, answer, version, wait)
 
 
 @click.command(cls=FleetCommand)
-@devices_argument(required=True)
-def abort(devices: tuple[str, ...]) -> None:
-    """Order the end of the upgrade under way on DEVICE...
+@devices_argument()
+@selector_option
+def abort(devices: tuple[str, ...], selector: str | None) -> None:
+    """Order the end of the upgrade under way on DEVICE..., or on those that -l selects.
 
     The device has the last word: what it has committed already is not undone by an abort.
     """
     from harmony_fleet.cli import ordering
 
-    chosen = settings()
+    wanted, chosen = _chosen(devices, selector), settings()
     with chosen.connect() as client:
-        answer = client.abort(list(devices))
+        answer = client.abort(wanted)
     ordering.report_abort(chosen, answer)
 
 
 @click.command(cls=FleetCommand)
-@devices_argument(required=True)
+@devices_argument()
+@selector_option
 @_waits
 @_timeout
-def rollback(devices: tuple[str, ...], waits: bool, timeout: float | None) -> None:
-    """Order DEVICE... back to the version it ran before its newest upgrade that succeeded.
+def rollback(
+    devices: tuple[str, ...], selector: str | None, waits: bool, timeout: float | None
+) -> None:
+    """Order DEVICE..., or those that -l selects, back to what they ran before.
 
-    It is an upgrade like any other, with the same tests and the same way back. Where one device
-    cannot be ordered back, none is. An upgrade that is still under way is ended by `fleet abort`.
+    That is the version before the newest upgrade that succeeded, for each device its own. It is
+    an upgrade like any other, with the same tests and the same way back. Where one device cannot
+    be ordered back, none is. An upgrade that is still under way is ended by `fleet abort`.
     """
-    wait = _wait(waits, timeout)
+    wanted, wait = _chosen(devices, selector), _wait(waits, timeout)
     chosen = settings()
     with chosen.connect() as client:
-        answer = client.rollback(list(devices))
+        answer = client.rollback(wanted)
     from harmony_fleet.cli import ordering
 
     ordering.report_rollback(chosen, answer, wait)
+
+
+def _chosen(
+    devices: tuple[str, ...], selector: str | None, *, every: bool | None = None
+) -> "Chosen":
+    """`every` None: there is no --all here."""
+    from harmony_fleet.cli.client import Chosen
+
+    if (bool(devices), selector is not None, bool(every)).count(True) != 1:
+        others = "-l LABELS" if every is None else "-l LABELS or --all"
+        raise click.UsageError(f"Name the devices, or say {others}: one of these.")
+    return Chosen(devices or None, selector)
 
 
 def _wait(waits: bool, timeout: float | None) -> "Wait | None":

@@ -4,7 +4,7 @@ They are read by the same small codec as the wire's messages; what `--json` prin
 operator's own document, with every field that it sent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from harmony_fleet.cli.errors import ServerFailed
@@ -57,6 +57,7 @@ class DeviceView:
     instance_id: str | None = None
     boot_id: str | None = None
     conditions: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
     upgrade: UpgradeView | None = None
     """The newest order."""
 

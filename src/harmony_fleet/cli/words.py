@@ -33,6 +33,11 @@ def duration(seconds: float) -> str:
     return f"{seconds // _DAY_S:.0f} d"
 
 
+def labels_of(device: DeviceView) -> str:
+    """`key=value,key=value`, as a selector would name them all."""
+    return ",".join(f"{printable(k)}={printable(v)}" for k, v in sorted(device.labels.items()))
+
+
 def heard(device: DeviceView) -> str:
     """How long ago its last heartbeat came."""
     if device.heartbeat_age_s is None:

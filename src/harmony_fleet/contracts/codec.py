@@ -1,8 +1,8 @@
 """Messages to JSON and back, for the frozen dataclasses of this package and the journal's.
 
 The reader is small on purpose: it knows str, int, float, bool, enums of strings, optional,
-`tuple[X, ...]` and nested dataclasses, nothing else. The control plane may use msgspec on the
-same classes; a property suite holds the two equal.
+`tuple[X, ...]`, `dict[str, X]` and nested dataclasses, nothing else. The control plane may use
+msgspec on the same classes; a property suite holds the two equal.
 """
 
 import json
@@ -44,6 +44,8 @@ def _plain(value: Any) -> Any:
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     return value
 
 
@@ -54,6 +56,10 @@ def _read(kind: Any, value: Any) -> Any:
         if not isinstance(value, list):
             raise InvalidValue(f"expected a list, found {type(value).__name__}")
         return tuple(_read(get_args(kind)[0], item) for item in value)
+    if get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise InvalidValue(f"expected an object, found {type(value).__name__}")
+        return {_read_scalar(str, key): _read(get_args(kind)[1], value[key]) for key in value}
     if is_dataclass(kind):
         return _read_fields(kind, value)
     return _read_scalar(kind, value)

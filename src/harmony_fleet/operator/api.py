@@ -42,6 +42,7 @@ _STATUS: Final = {
     "unknown_device": 404,
     "unknown_release": 404,
     "unknown_upgrade": 404,
+    "nothing_selected": 404,
     "order_refused": 409,
     "release_exists": 409,
     "too_large": 413,

@@ -1,4 +1,4 @@
-"""The API's devices: to list, explain and register them."""
+"""The API's devices: to list, explain, label and register them."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -12,6 +12,7 @@ from harmony_fleet.contracts.identity import (
     check_device_id,
     check_upgrade_id,
 )
+from harmony_fleet.labels import Changes, Label, check_changes, check_key, check_value, selector
 from harmony_fleet.operator.api_route import (
     Answer,
     ApiRoute,
@@ -37,6 +38,16 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] = 0
     """Only events with a number above this."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)] = 100
+
+
+class DevicesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    selector: str | None = None
+    """By labels, such as `ring=canary,!broken`."""
+
+
+class LabelsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    labels: dict[str, str | None]
+    """A JSON merge patch (RFC 7396): a value puts a label, null removes one."""
 
 
 class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,9 +83,19 @@ class Registered:
     nats_url: str
 
 
-async def list_devices(services: Services, _request: Request) -> Answer:
-    now = services.clock.now()
-    return Answer(DeviceList(tuple(view(sight, now) for sight in services.fleet.sights())))
+async def list_devices(services: Services, request: Request) -> Answer:
+    text, now, fleet = queried(request, DevicesQuery).selector, services.clock.now(), services.fleet
+    sights = fleet.sights() if text is None else await fleet.selected(selector(text))
+    return Answer(DeviceList(tuple(view(sight, now) for sight in sights)))
+
+
+async def label_device(services: Services, request: Request) -> Answer:
+    asked = (await decoded(request, LabelsRequest)).labels
+    put = [Label(check_key(k), check_value(v, k)) for k, v in asked.items() if v is not None]
+    removed = [check_key(key) for key, value in asked.items() if value is None]
+    changes = check_changes(Changes(tuple(put), tuple(removed)))
+    sight = await services.fleet.label(_named(request), changes)
+    return Answer(view(sight, services.clock.now()))
 
 
 async def show_device(services: Services, request: Request) -> Answer:
@@ -129,7 +150,14 @@ async def _events(services: Services, request: Request, device_id: str | None) -
 
 
 ROUTES: Final = (
-    ApiRoute("GET", "/devices", "All devices.", list_devices, {200: DeviceList}),
+    ApiRoute(
+        "GET",
+        "/devices",
+        "All devices, or those that a selector chooses by their labels.",
+        list_devices,
+        {200: DeviceList},
+        query=DevicesQuery,
+    ),
     ApiRoute(
         "POST",
         "/devices",
@@ -140,6 +168,15 @@ ROUTES: Final = (
         body=Registration,
     ),
     ApiRoute("GET", "/devices/{device_id}", "One device.", show_device, {200: DeviceView}, (404,)),
+    ApiRoute(
+        "PATCH",
+        "/devices/{device_id}/labels",
+        "Put labels on a device, and remove some.",
+        label_device,
+        {200: DeviceView},
+        (404, 409, 413),
+        body=LabelsRequest,
+    ),
     ApiRoute(
         "GET",
         "/devices/{device_id}/events",

@@ -8,20 +8,23 @@ import msgspec
 from starlette.requests import Request
 
 from harmony_fleet.contracts.identity import check_device_id, check_version
+from harmony_fleet.labels import selector
 from harmony_fleet.operator.api_route import (
     Answer,
     ApiRoute,
     BadRequest,
-    OrderResult,
     Services,
     decoded,
 )
+from harmony_fleet.operator.results import OrderResult, Wanted
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: list[str] | None
-    """Null: all devices. There is no default: who wants all of them says so."""
+    """Null: all devices, or those selected. There is no default: who wants all says so."""
     version: str
+    selector: str | None = None
+    """By labels, such as `ring=canary,!broken`; `devices` is null then."""
     retry: bool = False
     """Also where these bytes have failed before on a device."""
     replace: bool = False
@@ -29,11 +32,19 @@ class UpgradeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AbortRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    devices: list[str]
+    """Devices by name, or by a selector: one of both."""
+
+    devices: list[str] | None = None
+    selector: str | None = None
+    """By labels; of those selected, what is under way is aborted."""
 
 
 class RollbackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    devices: list[str]
+    """Devices by name, or by a selector: one of both."""
+
+    devices: list[str] | None = None
+    selector: str | None = None
+    """By labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +67,35 @@ class Results:
 
 async def order_upgrades(services: Services, request: Request) -> Answer:
     asked = await decoded(request, UpgradeRequest)
-    devices = None if asked.devices is None else _each_once(asked.devices)
+    wanted = _wanted(asked.devices, asked.selector)
     version = check_version(asked.version)
-    found = await services.fleet.upgrade(devices, version, asked.retry, asked.replace)
+    found = await services.fleet.upgrade(wanted, version, asked.retry, asked.replace)
     return Answer(_results(found), 202)
 
 
 async def order_aborts(services: Services, request: Request) -> Answer:
     asked = await decoded(request, AbortRequest)
-    return Answer(_results(await services.fleet.abort(_each_once(asked.devices))), 202)
+    return Answer(_results(await services.fleet.abort(_some(asked))), 202)
 
 
 async def order_rollbacks(services: Services, request: Request) -> Answer:
     asked = await decoded(request, RollbackRequest)
-    return Answer(_results(await services.fleet.rollback(_each_once(asked.devices))), 202)
+    return Answer(_results(await services.fleet.rollback(_some(asked))), 202)
+
+
+def _some(asked: AbortRequest | RollbackRequest) -> Wanted:
+    wanted = _wanted(asked.devices, asked.selector)
+    if wanted is None:
+        raise BadRequest("the request's body: name `devices`, or say a `selector`")
+    return wanted
+
+
+def _wanted(devices: Sequence[str] | None, text: str | None) -> Wanted | None:
+    if text is None:
+        return None if devices is None else _each_once(devices)
+    if devices is not None:
+        raise BadRequest("the request's body: name `devices` or say a `selector`, not both")
+    return selector(text)
 
 
 def _each_once(names: Sequence[str]) -> list[str]:
@@ -97,7 +123,8 @@ ROUTES: Final = (
     ApiRoute(
         "POST",
         "/upgrades",
-        "Order an upgrade. Where devices are named, all of them or none.",
+        "Order an upgrade. Where devices are named, all of them or none; of all, or of those that "
+        "a selector chooses, each one that can take it.",
         order_upgrades,
         {202: Results},
         (404, 409, 413),
@@ -106,7 +133,8 @@ ROUTES: Final = (
     ApiRoute(
         "POST",
         "/aborts",
-        "Order the end of the upgrades under way on these devices.",
+        "Order the end of the upgrades under way on these devices. Where they are named, all of "
+        "them or none.",
         order_aborts,
         {202: Results},
         (404, 409, 413),

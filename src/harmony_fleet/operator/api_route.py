@@ -13,31 +13,15 @@ import msgspec
 from starlette.requests import Request
 
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.labels import Changes, Selector
 from harmony_fleet.operator.ports import Clock, DeviceStore
+from harmony_fleet.operator.results import OrderResult, Wanted
 from harmony_fleet.operator.views import Sight
 
 T = TypeVar("T")
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Of a JSON body: ten thousand device ids fit in it."""
-
-
-class OrderResult(Protocol):
-    @property
-    def device_id(self) -> str: ...
-    @property
-    def upgrade_id(self) -> str | None: ...
-    @property
-    def reason(self) -> str | None:
-        """Why nothing was ordered."""
-
-    @property
-    def kind(self) -> str | None:
-        """Of the error that it was."""
-
-    @property
-    def to_version(self) -> str | None:
-        """What an order leads to; None for an abort."""
 
 
 class Fleet(Protocol):
@@ -55,18 +39,24 @@ class Fleet(Protocol):
     async def register(self, device_id: str) -> None:
         """Idempotent."""
 
+    async def label(self, device_id: str, changes: Changes) -> Sight:
+        """The device as it is then. Raises UnknownDevice."""
+
+    async def selected(self, selector: Selector) -> Sequence[Sight]:
+        """Those whose labels the store holds now are such, by id."""
+
     async def upgrade(
-        self, device_ids: Sequence[str] | None, version: str, retry: bool, replace: bool
+        self, wanted: Wanted | None, version: str, retry: bool, replace: bool
     ) -> Sequence[OrderResult]:
-        """None: all devices, and each one's refusal is in its result.
+        """None: all devices; of these, or of those selected, each refusal is in its result.
 
         Where devices are named: one that is unknown or refuses raises, and nothing is ordered.
         """
 
-    async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
-        """Of all of them, or it raises and there is none."""
+    async def abort(self, wanted: Wanted) -> Sequence[OrderResult]:
+        """Of named devices all of them, or it raises. Of those selected, what is under way."""
 
-    async def rollback(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
+    async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
         """Each back to what it ran before; all of them, or it raises and nothing is ordered."""
 
 

@@ -26,6 +26,7 @@ from harmony_fleet.contracts.upgrade import (
     Marker,
     Status,
 )
+from harmony_fleet.labels import MAX_LABELS, Changes
 from harmony_fleet.operator.identity_watch import Identity, observe
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
 from harmony_fleet.operator.verdicts import judge
@@ -75,6 +76,11 @@ class AbortOrdered:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsOrdered:
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatSeen:
     heartbeat: Heartbeat
     live: bool
@@ -113,7 +119,7 @@ class SightForgotten:
 
 Sighting = HeartbeatSeen | StatusSeen | MarkerSeen | SightForgotten
 """What the observer reports."""
-Event = Ordered | AbortOrdered | StopAnswered | StopUnanswered | Sighting
+Event = Ordered | AbortOrdered | LabelsOrdered | StopAnswered | StopUnanswered | Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,8 @@ def step(case: Case, event: Event) -> Transition:
             return _ordered(case, event)
         case AbortOrdered():
             return _abort(case)
+        case LabelsOrdered(changes):
+            return _labels(case, changes)
         case HeartbeatSeen():
             return _with_stop(*_heartbeat(case, event))
         case StatusSeen():
@@ -230,6 +238,20 @@ def _abort(case: Case) -> Transition:
     told = Happening("abort_ordered", f"abort of {order.version} ordered", order.upgrade_id)
     record = replace(case.record, order=order)
     return replace(case, record=record), (Tell(told), WriteMarker(order.marker(name)))
+
+
+def _labels(case: Case, changes: Changes) -> Transition:
+    record = case.record
+    labels = changes.applied(record.labels)
+    if labels == record.labels:
+        return case, ()
+    if len(labels) > MAX_LABELS:
+        raise OrderRefused(
+            f"{record.device_id} would have {len(labels)} labels; {MAX_LABELS} is the most: remove "
+            "some with key-"
+        )
+    record = replace(record, labels=labels)
+    return replace(case, record=record), (Tell(Happening("labels", f"labels: {changes}")),)
 
 
 def _heartbeat(case: Case, event: HeartbeatSeen) -> Transition:

@@ -17,7 +17,8 @@ from typing import assert_never
 
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.heartbeat import Role
-from harmony_fleet.contracts.upgrade import Artifact, Marker
+from harmony_fleet.contracts.upgrade import Marker
+from harmony_fleet.labels import Changes, Selector
 from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
@@ -29,6 +30,7 @@ from harmony_fleet.operator.coordinator import (
     Effect,
     Event,
     HeartbeatSeen,
+    LabelsOrdered,
     Ordered,
     OrderRefused,
     SendStop,
@@ -42,12 +44,12 @@ from harmony_fleet.operator.coordinator import (
     step,
 )
 from harmony_fleet.operator.observer import Observer, read_marker
-from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError
+from harmony_fleet.operator.orders import Orders
+from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
-from harmony_fleet.operator.results import OrderResult, UnknownDevice, UnknownRelease
+from harmony_fleet.operator.results import OrderResult, UnknownDevice, Wanted
 from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.operator.waiting import Waiting
-from harmony_fleet.operator.way_back import way_back
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +98,8 @@ class Operator:
         artifact_base_url: str,
         settings: Settings = Settings(),
     ) -> None:
-        self._store, self._plane, self._clock, self._ids = store, plane, clock, ids
-        self._artifact_base_url = artifact_base_url.rstrip("/")
+        self._store, self._plane, self._clock = store, plane, clock
+        self._orders = Orders(store, clock, ids, artifact_base_url, self._current)
         self._commands = FleetCommandsClient(plane, settings.command_limit_s)
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._devices: dict[str, _Device] = {}
@@ -131,53 +133,29 @@ class Operator:
         if device_id not in self._devices:
             await self._adopt(device_id)
 
+    async def label(self, device_id: str, changes: Changes) -> Sight:
+        """Raises UnknownDevice, OrderRefused, StoreError: then nothing was changed."""
+        await self._current(device_id)
+        await self._take(device_id, LabelsOrdered(changes))
+        return self.sight(device_id)
+
+    async def selected(self, selector: Selector) -> Sequence[Sight]:
+        """By the labels that the store holds now; none is no error. Raises StoreError."""
+        return [await self._as_stored(one) for one in await self._orders.select(selector)]
+
     async def upgrade(
-        self, device_ids: Sequence[str] | None, version: str, retry: bool, replace: bool
+        self, wanted: Wanted | None, version: str, retry: bool, replace: bool
     ) -> Sequence[OrderResult]:
-        """None: every device, and those that refuse are in the results with a reason.
+        """None: every device. Where it raises, as `Orders` says, nothing was ordered at all."""
+        return await self._give_each(await self._orders.upgrades(wanted, version, retry, replace))
 
-        Raises UnknownRelease, StoreError, and for named devices UnknownDevice or OrderRefused: then
-        nothing was ordered at all.
-        """
-        artifact = await self._artifact(version)
-        if artifact is None:
-            raise UnknownRelease(
-                f"there is no release {version}: add it by `fleet release add FILE`, or see "
-                "`fleet release list`"
-            )
-        names = await self._stored() if device_ids is None else list(dict.fromkeys(device_ids))
-        orders = {name: self._order(version, artifact, retry, replace) for name in names}
-        if device_ids is not None:
-            for name, order in orders.items():
-                step(await self._current(name), order)
-        return await self._give_each(orders)
+    async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
+        """Order each one back to what it ran before. Raises as `Orders` says: then none is."""
+        return await self._give_each(await self._orders.rollbacks(wanted))
 
-    async def rollback(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
-        """Order each one back to what it ran before.
-
-        Raises UnknownDevice, OrderRefused, UnknownRelease, StoreError: then nothing was ordered.
-        """
-        orders = {}
-        for name in dict.fromkeys(device_ids):
-            case = await self._current(name)
-            version = way_back(case.record)
-            artifact = await self._artifact(version)
-            if artifact is None:
-                raise UnknownRelease(
-                    f"{name} ran {version} before, and there is no release {version} here: add it "
-                    f"by `fleet release add FILE`, or choose another version with `fleet upgrade "
-                    f"{name} --to VERSION`"
-                )
-            orders[name] = self._order(version, artifact, retry=False, replace=False)
-            step(case, orders[name])
-        return await self._give_each(orders)
-
-    async def abort(self, device_ids: Sequence[str]) -> Sequence[OrderResult]:
-        """Raises UnknownDevice, OrderRefused or StoreError: then nothing was aborted."""
-        names = list(dict.fromkeys(device_ids))
-        for name in names:
-            step(await self._current(name), AbortOrdered())
-        return await self._give_each(dict.fromkeys(names, AbortOrdered()))
+    async def abort(self, wanted: Wanted) -> Sequence[OrderResult]:
+        """Raises as `Orders` says: then nothing was aborted."""
+        return await self._give_each(await self._orders.aborts(wanted))
 
     # What happens
 
@@ -287,9 +265,13 @@ class Operator:
             await self._reload(device)
         return device.case
 
-    async def _stored(self) -> Sequence[str]:
-        """Every device, also those that only another operator has adopted. Raises StoreError."""
-        return [versioned.record.device_id for versioned in await self._store.load_all()]
+    async def _as_stored(self, found: Versioned) -> Sight:
+        """Read again only where this operator holds another revision, or none."""
+        name = found.record.device_id
+        device = self._devices.get(name)
+        if device is None or device.revision != found.revision:
+            await self._current(name)
+        return self.sight(name)
 
     async def _current(self, device_id: str) -> Case:
         """Looked up in the store, also where only another operator has adopted the device.
@@ -365,18 +347,6 @@ class Operator:
         if device is None:
             raise UnknownDevice(device_id)
         return device
-
-    def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:
-        upgrade_id, now = self._ids.upgrade_id(), self._clock.now()
-        return Ordered(upgrade_id, version, artifact, now, retry, replace)
-
-    async def _artifact(self, version: str) -> Artifact | None:
-        """None: there is no such release. Raises StoreError."""
-        release = await self._store.release(version)
-        if release is None:
-            return None
-        url = f"{self._artifact_base_url}/{release.artifact_name}"
-        return Artifact(url, release.size_bytes, release.sha256)
 
     async def _give_each(
         self, orders: Mapping[str, Ordered | AbortOrdered]

@@ -7,6 +7,7 @@ last heard, and which heartbeat allows a commit, is remembered in memory and nev
 from dataclasses import dataclass
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Cause, Desired, Marker
+from harmony_fleet.labels import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class DeviceRecord:
     journal_id: str | None = None
     """Of the last status that was taken in; `seq` counts within it."""
     seq: int = -1
+    labels: tuple[Label, ...] = ()
+    """By key. People's words: no decision about an upgrade goes by them."""
 
 
 @dataclass(frozen=True, slots=True)

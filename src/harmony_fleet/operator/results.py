@@ -1,8 +1,13 @@
 """What comes of an order that a person gives: a result for each device, or why there is none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.labels import Selector
+
+Wanted = Sequence[str] | Selector
+"""Devices by their names, or by their labels."""
 
 
 class UnknownDevice(FleetError):
@@ -18,6 +23,17 @@ class UnknownRelease(FleetError):
     """No release of that version was added. Nothing was changed."""
 
     kind = "unknown_release"
+
+
+class NothingSelected(FleetError):
+    """No device has such labels. Nothing was changed."""
+
+    kind = "nothing_selected"
+
+    def __init__(self, selector: Selector) -> None:
+        super().__init__(
+            f"no device has labels that {str(selector)!r} selects: see `fleet device list --labels`"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class DeviceView:
     instance_id: str | None
     boot_id: str | None
     conditions: tuple[Condition, ...]
+    labels: dict[str, str]
+    """By key."""
     upgrade: UpgradeView | None
     """The newest order."""
 
@@ -81,6 +83,7 @@ def view(sight: Sight, now: str) -> DeviceView:
         instance_id=beat.instance_id if beat else None,
         boot_id=beat.boot_id if beat else None,
         conditions=conditions(sight, now),
+        labels={label.key: label.value for label in record.labels},
         upgrade=_upgrade(sight, record.order) if record.order else None,
     )
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, CauseKind, Desired, cause
+from harmony_fleet.labels import Label
 from harmony_fleet.operator.ports import Conflict, DeviceStore, ReleaseExists
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order, Release
 
@@ -49,7 +50,8 @@ def full_record() -> DeviceRecord:
     old = Order(UPGRADE_ID, 3, "1.1.0", artifact, "2026-01-01T00:00:00Z")
     old = replace(old, phase=AgentUpgradePhase.ROLLED_BACK, cause=why, attempt=2, retry=True)
     new = replace(old, generation=4, desired=Desired.ABORT, from_version="1.0.0", since="now")
-    return DeviceRecord("pi-1", "1.0.0", new, (old,), 4, "journal-1", 17)
+    labels = (Label("example.com/site", ""), Label("ring", "canary"))
+    return DeviceRecord("pi-1", "1.0.0", new, (old,), 4, "journal-1", 17, labels)
 
 
 def release(version: str = "1.0.0", sha256: str = SHA256) -> Release:
