@@ -148,6 +148,8 @@ class Script:
                 return self._one(self.releases, "version", version)
             case "PUT", ["releases", version]:
                 return self._one(self.releases, "version", version, found=201)
+            case "PUT", ["releases", version, "reference"]:
+                return self._one(self.releases, "version", version, found=201)
             case "POST", ["upgrades"]:
                 return 202, self.upgrades
             case "POST", ["aborts"]:

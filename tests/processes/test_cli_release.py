@@ -122,10 +122,54 @@ def test_a_file_that_is_no_agent_is_refused_before_anything_is_sent(
     assert script.asked == []
 
 
+ELSEWHERE = ("--url", "https://files.example/a", "--sha256", "A" * 64, "--size", "1000")
+
+
+def test_a_file_on_another_server_is_only_referred_to(
+    fleet: Cli, script: Script, file: Path
+) -> None:
+    away = {"artifact_name": "", "python": "", "stored_here": False}
+    script.releases = [{**release(file), **away, "url": "https://files.example/a"}]
+    ran = fleet("release", "add", *ELSEWHERE, "1.1.0")
+    assert ran.status == 0
+    first, second = ran.out.splitlines()
+    assert first.startswith("release 1.1.0 added: ")
+    assert first.endswith(" at https://files.example/a")
+    assert second.startswith("not checked here: ")
+    (asked,) = script.documents("PUT", "/api/v1/releases/1.1.0/reference")
+    wanted = {"url": "https://files.example/a", "sha256": "a" * 64, "size_bytes": 1000}
+    assert asked == wanted
+    assert fleet("release", "list").out.splitlines()[1].split()[-1] == "https://files.example/a"
+    shown = fleet("release", "show", "1.1.0").out
+    assert "Python        not known" in shown
+    assert "where         https://files.example/a" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--url", "https://files.example/a", "1.1.0"),
+        ("--sha256", "a" * 64, "1.1.0"),
+        (*ELSEWHERE, "nine"),
+        (*ELSEWHERE, "--size", "0", "1.1.0"),
+        (*ELSEWHERE, "--size", "x", "1.1.0"),
+        (*ELSEWHERE, "--sha256", "abc", "1.1.0"),
+        (*ELSEWHERE, "--url", "https://me:secret@files.example/a", "1.1.0"),
+    ],
+)
+def test_what_cannot_be_a_reference_is_refused_before_anything_is_asked(
+    fleet: Cli, script: Script, arguments: tuple[str, ...]
+) -> None:
+    ran = fleet("release", "add", *arguments)
+    assert (ran.status, ran.out, script.asked) == (2, "", [])
+    assert "secret" not in ran.err
+
+
 def test_lists_and_details_are_for_people_too(fleet: Cli, file: Path) -> None:
     head, row = fleet("release", "list").out.splitlines()
-    assert head.split() == ["VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256"]
+    assert head.split() == ["VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256", "WHERE"]
     assert row.split()[0::3] == ["1.1.0", "2026-02-03T04:05:06Z"]
+    assert row.split()[-1] == "here"
     assert release(file)["sha256"] in fleet("release", "show", "1.1.0").out
 
 

@@ -1,12 +1,15 @@
 """Whole upgrades of real agents under the local supervisor, ordered by a real operator."""
 
 import asyncio
+import hashlib
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.world import VERSIONS, World, add_release, world
 from demo.releases import build_release, tamper
+from tests.processes.asset_server import serve, serving
 
 from harmony_fleet.contracts import subjects
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
@@ -15,7 +18,7 @@ from harmony_fleet.embedded.local_device import cut_power, spawn_supervisor
 from harmony_fleet.embedded.start_local import QUICK
 from harmony_fleet.embedded.supervisor.settings import MachineRoot
 from harmony_fleet.messaging import keyvalue
-from harmony_fleet.operator.records import Order
+from harmony_fleet.operator.records import Order, Release
 from harmony_fleet.release.manifest import describe
 
 LIMIT_S = 90.0
@@ -138,6 +141,25 @@ def test_bytes_that_do_not_match_never_get_the_final_name_and_never_quarantine()
         assert not (one.machine.versions / "fleet-agent-v2.0.0").exists()
         file.write_bytes(right)
         assert (await one.upgrade("2.0.0")).phase is Phase.SUCCEEDED
+
+    play(scene)
+
+
+def test_a_file_on_another_server_is_verified_and_run_as_any_other() -> None:
+    async def scene(one: Scene) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            content = build_release("2.0.0", Path(folder)).read_bytes()
+        wrong = content[:-1] + bytes([content[-1] ^ 1])
+        digest = hashlib.sha256(content).hexdigest()
+        with serving(serve(wrong), serve(wrong), serve(content)) as server:
+            release = Release("2.0.0", "", len(content), digest, "", "now", server.url())
+            await one.world.store.add_release(release)
+            refused = await one.upgrade("2.0.0")
+            assert refused.cause is not None
+            assert refused.cause.kind is CauseKind.DIGEST_MISMATCH
+            assert (await one.upgrade("2.0.0")).phase is Phase.SUCCEEDED
+            assert {request.path for request in server.requests} == {"/asset"}
+        await until(lambda: one.current() == "2.0.0")
 
     play(scene)
 

@@ -29,6 +29,7 @@ from harmony_fleet.contracts.identity import (
     check_url,
     check_version,
 )
+from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Changes
 
 CONNECT_LIMIT_S: Final = 5.0
@@ -117,6 +118,13 @@ class FleetClient:
         """Streams the file. False: the operator had these very bytes already."""
         path = f"/api/v1/releases/{check_version(version)}"
         answer = self._send("PUT", path, content=artifact)
+        return answer.content, answer.status_code == httpx.codes.CREATED
+
+    def refer_release(self, version: str, elsewhere: Artifact) -> tuple[bytes, bool]:
+        """False: the operator knew these bytes already."""
+        path = f"/api/v1/releases/{check_version(version)}/reference"
+        document = {"url": elsewhere.url, "sha256": elsewhere.sha256}
+        answer = self._send("PUT", path, json={**document, "size_bytes": elsewhere.size_bytes})
         return answer.content, answer.status_code == httpx.codes.CREATED
 
     def upgrade(self, chosen: Chosen, version: str, *, retry: bool, replace: bool) -> bytes:

@@ -12,6 +12,8 @@ from harmony_fleet.cli.words import (
     NOTHING,
     heard,
     labels_of,
+    place_of,
+    printable,
     progress_of,
     remark,
     shortened,
@@ -142,11 +144,12 @@ def releases(found: Sequence[ReleaseView]) -> Table:
             (
                 release.version,
                 size(release.size_bytes).replace(" ", ""),
-                release.python,
+                printable(release.python) or NOTHING,
                 time_of(release.added_at),
                 release.sha256[:16],
+                place_of(release),
             )
         )
         for release in found
     )
-    return Table(("VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256"), tuple(rows))
+    return Table(("VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256", "WHERE"), tuple(rows))

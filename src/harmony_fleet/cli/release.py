@@ -14,19 +14,35 @@ def release() -> None:
 
 
 @release.command()
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-def add(file: Path) -> None:
+@click.argument("what", metavar="FILE | VERSION", type=click.Path())
+@click.option("--url", help="VERSION is at this http or https URL, and is not copied.")
+@click.option("--sha256", metavar="HEX", help="With --url: of the whole file.")
+@click.option("--size", metavar="BYTES", type=int, help="With --url: of the whole file.")
+def add(what: str, url: str | None, sha256: str | None, size: int | None) -> None:
     """Add the artifact FILE; its version is the one that its own manifest names.
 
     The file is read, and never run. The same bytes may be added again; other bytes for a version
     that is there are refused.
+
+    With --url, --sha256 and --size the artifact of VERSION stays on another server, which devices
+    must reach, and only its place is kept. Nothing is downloaded here: whether it is that version,
+    and runs on a device's Python, each device finds out, in the self-test before anything is
+    changed. The same VERSION and digest with another --url says where the file lies now.
     """
     from harmony_fleet.cli import showing_releases
 
     chosen = settings()
-    found = showing_releases.look_into(file)
+    if url is None and sha256 is None and size is None:
+        file = Path(what)
+        found = showing_releases.look_into(file)
+        with chosen.connect() as client:
+            showing_releases.add(chosen, client, file, found)
+        return
+    if url is None or sha256 is None or size is None:
+        raise click.UsageError("Say --url, --sha256 and --size together, or none of them.")
+    elsewhere = showing_releases.elsewhere(what, url, sha256, size)
     with chosen.connect() as client:
-        showing_releases.add(chosen, client, file, found)
+        showing_releases.refer(chosen, client, what, elsewhere)
 
 
 @release.command("list")

@@ -8,7 +8,9 @@ from harmony_fleet.cli.layout import lines, releases
 from harmony_fleet.cli.output import on_terminal, remark, say, say_answer
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.views import Releases, ReleaseView, read
-from harmony_fleet.cli.words import size, time_of
+from harmony_fleet.cli.words import NOTHING, place_of, printable, size, time_of
+from harmony_fleet.contracts.identity import check_version
+from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.release.manifest import ReleaseFile, describe
 
 
@@ -32,6 +34,24 @@ def add(settings: Settings, client: FleetClient, file: Path, found: ReleaseFile)
         return
     what = "added" if new else "was there already, with the same bytes"
     say(f"release {added.version} {what}: {size(added.size_bytes)}, SHA-256 {added.sha256[:16]}…")
+
+
+def elsewhere(version: str, url: str, sha256: str, size_bytes: int) -> Artifact:
+    """Raises InvalidValue, also for the version. Before anything is sent anywhere."""
+    check_version(version)
+    return Artifact(url, size_bytes, sha256.lower())
+
+
+def refer(settings: Settings, client: FleetClient, version: str, artifact: Artifact) -> None:
+    answer, new = client.refer_release(version, artifact)
+    if settings.as_json:
+        say_answer(answer)
+        return
+    found = read(ReleaseView, answer)
+    what = "added" if new else "was there already, with the same bytes, and is now"
+    say(f"release {found.version} {what}: {size(found.size_bytes)} at {printable(found.url)}")
+    if not found.python:
+        say("not checked here: whether it is that version, and which Python it needs")
 
 
 def show_list(settings: Settings, answer: bytes) -> None:
@@ -59,9 +79,10 @@ def show_one(settings: Settings, answer: bytes) -> None:
         "version": one.version,
         "size": f"{size(one.size_bytes)} ({one.size_bytes} bytes)",
         "SHA-256": one.sha256,
-        "Python": one.python,
+        "Python": printable(one.python) or "not known: its manifest was never read here",
         "added": time_of(one.added_at),
-        "artifact": one.artifact_name,
+        "where": place_of(one),
+        "artifact": printable(one.artifact_name) or NOTHING,
     }
     for label, text in facts.items():
         say(f"{label:14}{text}")

@@ -91,6 +91,7 @@ class ReleaseView:
     python: str
     added_at: str
     url: str = ""
+    stored_here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

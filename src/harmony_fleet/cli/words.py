@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from harmony_fleet.cli.views import CauseView, DeviceView, ProgressView, UpgradeView
+from harmony_fleet.cli.views import CauseView, DeviceView, ProgressView, ReleaseView, UpgradeView
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 
 NOTHING: Final = "-"
@@ -51,6 +51,11 @@ def size(size_bytes: int) -> str:
     if size_bytes < 1_000_000:
         return f"{size_bytes / 1000:.0f} kB"
     return f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def place_of(release: ReleaseView) -> str:
+    """Where a device gets it from."""
+    return "here" if release.stored_here else printable(release.url)
 
 
 def percent(progress: ProgressView | None) -> str:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
 from harmony_fleet.contracts.identity import check_version
+from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.operator.api_route import (
     Answer,
     ApiRoute,
@@ -17,6 +19,7 @@ from harmony_fleet.operator.api_route import (
     NotFound,
     Services,
     TooLarge,
+    decoded,
 )
 from harmony_fleet.operator.records import Release
 from harmony_fleet.operator.releases import ARTIFACT_NAME, Shelf, incoming_file
@@ -27,14 +30,27 @@ from harmony_fleet.release.manifest import MAX_ARTIFACT_BYTES, NotAnArtifact
 class ReleaseView:
     version: str
     artifact_name: str
+    """Empty where the file was never here."""
     size_bytes: int
     sha256: str
     python: str
-    """What the artifact needs, such as `>=3.11`."""
+    """What the artifact needs, such as `>=3.11`; empty where its manifest was never read here."""
     added_at: str
     """RFC 3339, UTC."""
     url: str
     """Where a device downloads it."""
+    stored_here: bool
+    """False: on somebody else's server."""
+
+
+class ReferenceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an artifact is, and how a device knows it again."""
+
+    url: str
+    """http or https, without credentials."""
+    size_bytes: int
+    sha256: str
+    """Lower-case hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,17 @@ async def put_release(services: Services, request: Request) -> Answer:
     return Answer(_view(services, release), 201 if new else 200)
 
 
+async def put_reference(services: Services, request: Request) -> Answer:
+    version = check_version(request.path_params["version"])
+    asked = await decoded(request, ReferenceRequest)
+    if asked.size_bytes > MAX_ARTIFACT_BYTES:
+        raise TooLarge(f"the file is larger than {MAX_ARTIFACT_BYTES} bytes: no agent is")
+    elsewhere = Artifact(asked.url, asked.size_bytes, asked.sha256)
+    shelf = Shelf(services.artifacts, services.store, services.clock)
+    release, new = await shelf.refer(version, elsewhere)
+    return Answer(_view(services, release), 201 if new else 200)
+
+
 async def send_artifact(services: Services, request: Request) -> FileResponse:
     """Open to every one on this machine: a device pins size and digest by its order."""
     name = request.path_params["name"]
@@ -91,7 +118,8 @@ def _view(services: Services, release: Release) -> ReleaseView:
         sha256=release.sha256,
         python=release.python,
         added_at=release.added_at,
-        url=f"{services.artifact_base_url}/{release.artifact_name}",
+        url=release.url_below(services.artifact_base_url),
+        stored_here=release.url is None,
     )
 
 
@@ -120,5 +148,15 @@ ROUTES: Final = (
         {201: ReleaseView, 200: ReleaseView},
         (409, 413),
         body=bytes,
+    ),
+    ApiRoute(
+        "PUT",
+        "/releases/{version}/reference",
+        "Add an artifact on another server, which is not asked: what it is cannot be checked here. "
+        "Idempotent; the same bytes may be said to lie elsewhere.",
+        put_reference,
+        {201: ReleaseView, 200: ReleaseView},
+        (409, 413),
+        body=ReferenceRequest,
     ),
 )

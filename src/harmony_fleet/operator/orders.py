@@ -110,7 +110,7 @@ class Orders:
         release = await self._store.release(version)
         if release is None:
             return None
-        url = f"{self._artifact_base_url}/{release.artifact_name}"
+        url = release.url_below(self._artifact_base_url)
         return Artifact(url, release.size_bytes, release.sha256)
 
     def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:

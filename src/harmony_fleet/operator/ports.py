@@ -61,6 +61,12 @@ class DeviceStore(Protocol):
     async def add_release(self, release: Release) -> Release:
         """Idempotent for equal bytes: the stored one is returned. Raises ReleaseExists."""
 
+    async def replace_release(self, release: Release) -> Release:
+        """Add it, or write it anew where the same bytes are there: they may lie elsewhere now.
+
+        Raises ReleaseExists: other bytes are there.
+        """
+
     async def release(self, version: str) -> Release | None: ...
 
     async def releases(self) -> Sequence[Release]:

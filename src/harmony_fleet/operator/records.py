@@ -70,13 +70,19 @@ class DeviceRecord:
 class Release:
     version: str
     artifact_name: str
-    """File name below `/artifacts`."""
+    """File name below `/artifacts`; empty where the file was never here."""
     size_bytes: int
     sha256: str
     python: str
-    """What the artifact's manifest demands, such as `>=3.11`."""
+    """What the artifact's manifest demands, such as `>=3.11`; empty where nobody here read it."""
     added_at: str
     """RFC 3339, UTC."""
+    url: str | None = None
+    """Where the file is, on a server that is not ours; None: below `/artifacts`."""
+
+    def url_below(self, artifact_base_url: str) -> str:
+        """Where a device downloads it."""
+        return self.url or f"{artifact_base_url}/{self.artifact_name}"
 
 
 @dataclass(frozen=True, slots=True)

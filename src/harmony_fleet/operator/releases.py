@@ -1,5 +1,6 @@
 """How a file becomes a release: looked at, named by its bytes, landed durably, then recorded.
 
+A file on somebody else's server can be a release as well: then only its place is recorded.
 The record in the store is written last: a file without one is not a release. A file's name holds
 part of its digest, so that two that claim one version can never take each other's place.
 Nothing is ever run.
@@ -13,11 +14,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.contracts.errors import FleetError, InvalidValue
+from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.operator.ports import Clock, DeviceStore, ReleaseExists
 from harmony_fleet.operator.records import Release
 from harmony_fleet.release.manifest import ReleaseFile, describe
@@ -63,11 +65,37 @@ class Shelf:
         there = await self.store.release(version)
         if there is not None and there.sha256 != file.sha256:
             raise ReleaseExists(_taken(version))
-        release = there or self._release(file)
+        here = there is not None and there.url is None
+        release = there if there and here else self._release(file)
         path = self.folder / release.artifact_name
         with _translated(path):
             await asyncio.to_thread(_land, incoming, path, file.sha256)
+        if there is not None and not here:
+            kept = replace(release, added_at=there.added_at)
+            return await self.store.replace_release(kept), False
         return await self._record(release, path), there is None
+
+    async def refer(self, version: str, elsewhere: Artifact) -> tuple[Release, bool]:
+        """Make a file on another server a release; True where it was not one before.
+
+        Nothing is downloaded, so neither the version in its manifest nor the Python that it needs
+        is known here. The same bytes again lie where it is said last. Raises InvalidValue: the
+        size of a file that was here; ReleaseExists, StoreError.
+        """
+        there = await self.store.release(version)
+        if there is not None and there.sha256 != elsewhere.sha256:
+            raise ReleaseExists(_taken(version))
+        if there is not None and there.artifact_name and there.size_bytes != elsewhere.size_bytes:
+            raise InvalidValue(
+                f"release {version} has {there.size_bytes} bytes, which were counted here, not "
+                f"{elsewhere.size_bytes}"
+            )
+        release = there or Release(version, "", 0, elsewhere.sha256, "", self.clock.now())
+        release = replace(release, url=elsewhere.url, size_bytes=elsewhere.size_bytes)
+        try:
+            return await self.store.replace_release(release), there is None
+        except ReleaseExists as error:
+            raise ReleaseExists(_taken(version)) from error
 
     def _release(self, file: ReleaseFile) -> Release:
         version = file.manifest.version

@@ -63,6 +63,9 @@ class SqliteStore:
     async def add_release(self, release: Release) -> Release:
         return await self._call(partial(self._add_release, release))
 
+    async def replace_release(self, release: Release) -> Release:
+        return await self._call(partial(self._replace_release, release))
+
     async def release(self, version: str) -> Release | None:
         return await self._call(partial(self._release, version))
 
@@ -142,11 +145,21 @@ class SqliteStore:
 
     def _add_release(self, release: Release) -> Release:
         with transaction(self._db):
-            there = self._release(release.version)
-            if there is None:
-                query = "INSERT INTO release(version, record) VALUES(?, ?)"
-                self._db.execute(query, (release.version, msgspec.json.encode(release)))
-                return release
+            return self._added(release)
+
+    def _replace_release(self, release: Release) -> Release:
+        query = "UPDATE release SET record = ? WHERE version = ?"
+        with transaction(self._db):
+            self._added(release)
+            self._db.execute(query, (msgspec.json.encode(release), release.version))
+        return release
+
+    def _added(self, release: Release) -> Release:
+        there = self._release(release.version)
+        if there is None:
+            query = "INSERT INTO release(version, record) VALUES(?, ?)"
+            self._db.execute(query, (release.version, msgspec.json.encode(release)))
+            return release
         if there.sha256 != release.sha256:
             raise ReleaseExists(
                 f"release {release.version} is there already, with other bytes: a version is never "

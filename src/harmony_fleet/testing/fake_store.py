@@ -52,6 +52,11 @@ class FakeStore:
             raise ReleaseExists(f"release {release.version} is there already, with other bytes")
         return there
 
+    async def replace_release(self, release: Release) -> Release:
+        await self.add_release(release)
+        self._releases[release.version] = release
+        return release
+
     async def release(self, version: str) -> Release | None:
         self._works()
         return self._releases.get(version)

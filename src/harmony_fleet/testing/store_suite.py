@@ -177,6 +177,28 @@ async def other_bytes_under_a_known_version_are_refused(world: World) -> None:
     raise AssertionError("other bytes were taken under a known version")
 
 
+async def a_release_may_be_written_anew_where_its_bytes_are_the_same(world: World) -> None:
+    await world.store.add_release(release())
+    await world.store.add_release(release("2.0.0"))
+    elsewhere = replace(release(), url="https://files.example/a", artifact_name="", python="")
+    assert await world.another().replace_release(elsewhere) == elsewhere
+    assert await world.store.release("1.0.0") == elsewhere
+    assert [one.version for one in await world.store.releases()] == ["1.0.0", "2.0.0"]
+    new = release("3.0.0")
+    assert await world.store.replace_release(new) == new
+    assert await world.store.release("3.0.0") == new
+
+
+async def a_release_is_never_written_anew_with_other_bytes(world: World) -> None:
+    await world.store.add_release(release())
+    try:
+        await world.another().replace_release(release(sha256="b" * 64))
+    except ReleaseExists:
+        assert await world.store.release("1.0.0") == release()
+        return
+    raise AssertionError("a version's bytes were changed")
+
+
 async def releases_come_in_the_order_in_which_they_were_added(world: World) -> None:
     for version in ("1.10.0", "1.2.0", "1.9.0"):
         await world.store.add_release(release(version))
@@ -225,6 +247,8 @@ CASES: tuple[Case, ...] = (
     the_history_of_a_device_is_bounded_and_the_newest_stays,
     a_release_is_added_once_and_the_same_bytes_change_nothing,
     other_bytes_under_a_known_version_are_refused,
+    a_release_may_be_written_anew_where_its_bytes_are_the_same,
+    a_release_is_never_written_anew_with_other_bytes,
     releases_come_in_the_order_in_which_they_were_added,
     everything_is_there_after_all_users_have_gone,
 )
