@@ -79,9 +79,11 @@ def refused(device_id: str, reason: str) -> Json:
     return {"device_id": device_id, "ordered": False, "upgrade_id": None, "reason": reason}
 
 
-def event(number: int, sentence: str, kind: str = "phase", upgrade_id: str = UPGRADE_ID) -> Json:
-    told = {"number": number, "device_id": "local-1", "at": SINCE, "kind": kind}
-    return told | {"sentence": sentence, "upgrade_id": upgrade_id}
+def event(
+    number: int, sentence: str, kind: str = "phase", upgrade_id: str | None = UPGRADE_ID
+) -> Json:
+    told: Json = {"number": number, "device_id": "local-1", "at": SINCE, "kind": kind}
+    return told | {"sentence": sentence, "upgrade_id": upgrade_id, "side": "device"}
 
 
 @dataclass
@@ -91,6 +93,8 @@ class Script:
     looks: list[list[Json]] = field(default_factory=lambda: [[]])
     past: dict[str, Json] = field(default_factory=dict)
     """Upgrades that a newer one has replaced, by their id."""
+    kept: list[Json] = field(default_factory=list)
+    """The upgrades of any device, as its list of them."""
     events: list[Json] = field(default_factory=list)
     releases: list[Json] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
@@ -138,6 +142,8 @@ class Script:
                 return self._one(self._look(), "device_id", name)
             case "GET", ["devices", name, "why"]:
                 return 200, {"device_id": name, "text": f"{name} runs 1.0.0."}
+            case "GET", ["devices", _, "upgrades"]:
+                return 200, {"upgrades": self.kept}
             case "GET", ["devices", _, "upgrades", upgrade_id]:
                 return self._upgrade(upgrade_id)
             case "GET", ["devices", _, "events"]:

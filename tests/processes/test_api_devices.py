@@ -41,7 +41,7 @@ def test_one_device_is_the_same_as_in_the_list(tmp_path: Path) -> None:
 
 def test_an_unknown_device_is_not_found_by_name(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
-        for path in ("pi-9", "pi-9/events", "pi-9/why"):
+        for path in ("pi-9", "pi-9/events", "pi-9/upgrades", "pi-9/why"):
             status, kind, message = error_of(await world.client.get(f"/api/v1/devices/{path}"))
             assert (status, kind) == (404, "unknown_device"), path
             assert "pi-9" in message
@@ -74,6 +74,7 @@ def test_events_are_read_on_from_a_number(tmp_path: Path) -> None:
         assert [event["device_id"] for event in both] == ["a", "b"]
         later = await get("/api/v1/events", params={"after": both[0]["number"], "limit": 5})
         assert later.json()["events"] == both[1:]
+        assert both[0]["side"] == "operator"
         own = await get("/api/v1/devices/a/events", params={"limit": 1})
         assert own.json()["events"] == both[:1]
 
@@ -241,6 +242,9 @@ def test_one_upgrade_of_a_device_is_shown_by_its_id_also_after_a_newer_order(
         assert (await world.client.post("/api/v1/upgrades", json=wanted)).status_code == 202
         older = (await get(path)).json()
         assert (older["upgrade_id"], older["to_version"]) == (ID, "2.0.0")
+        every = (await get("/api/v1/devices/pi-1/upgrades")).json()["upgrades"]
+        newest = (await get("/api/v1/devices/pi-1")).json()["upgrade"]
+        assert every == [older, newest]
         assert older["phase"] == "Staging"
         assert older["waits_for"] == "the device to end this older order"
 

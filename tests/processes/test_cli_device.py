@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.processes.stand_in_api import (
     OTHER_ID,
+    SINCE,
+    UPGRADE_ID,
     Cli,
     Script,
     cause,
@@ -92,9 +94,9 @@ def test_what_a_device_says_cannot_move_the_cursor(fleet: Cli, script: Script) -
 
 def test_events_are_read_page_by_page_and_told_in_order(fleet: Cli, script: Script) -> None:
     script.events = [event(n, f"number {n}") for n in range(1, 1102)]
-    lines = fleet("device", "events", "local-1").out.splitlines()
+    _head, *lines = fleet("device", "events", "local-1").out.splitlines()
     assert [line.split()[-1] for line in lines] == [str(n) for n in range(1, 1102)]
-    assert lines[0].startswith("2026-02-03T04:05:06Z  phase")
+    assert lines[0].split() == ["+0.0", "s", "device", "phase", "number", "1"]
     document = fleet("device", "events", "local-1", "--json").document
     assert len(document["events"]) == 1101
 
@@ -138,6 +140,33 @@ def test_data_and_json_may_stand_before_the_command_or_after_it(
         assert json.loads(capsys.readouterr().out) == {"devices": [device()]}
 
 
-def test_events_of_another_upgrade_are_told_too(fleet: Cli, script: Script) -> None:
-    script.events = [event(1, "upgrade to 1.1.0 ordered", "ordered", OTHER_ID)]
-    assert "ordered" in fleet("device", "events", "local-1").out
+def test_events_are_told_upgrade_by_upgrade_or_of_one_alone(fleet: Cli, script: Script) -> None:
+    script.events = [
+        event(1, "upgrade to 1.0.9 ordered", "ordered", OTHER_ID),
+        event(2, "upgrade to 1.1.0 ordered", "ordered"),
+        event(3, "1.0.9: Failed", "phase", OTHER_ID),
+        event(4, "1.1.0: Failed, self_test_failed: the self-test failed"),
+    ]
+    failed = upgrading("Failed", cause=cause(), ordered_at=SINCE)["upgrade"]
+    script.kept = [failed]
+    out = fleet("device", "events", "local-1").out
+    first, second = out.split("\n\n")
+    assert OTHER_ID in first.splitlines()[0]
+    assert [line.split()[-1] for line in first.splitlines()[1:]] == ["ordered", "Failed"]
+    assert "1.0.0 to 1.1.0: Failed" in second.splitlines()[0]
+    assert second.splitlines()[-2:] == [" " * 17 + "| no module named x", " " * 17 + "| exit 1"]
+    own = fleet("device", "events", "local-1", "--upgrade", UPGRADE_ID)
+    assert own.out == second
+    document = fleet("device", "events", "local-1", "--upgrade", OTHER_ID, "--json").document
+    assert document["events"] == script.events[0:3:2]
+
+
+def test_an_upgrade_that_is_not_known_has_no_events_and_is_bad_input(
+    fleet: Cli, script: Script
+) -> None:
+    script.events = [event(1, "upgrade to 1.1.0 ordered", "ordered")]
+    ran = fleet("device", "events", "local-1", "--upgrade", OTHER_ID)
+    assert (ran.status, ran.out) == (2, "")
+    script.asked.clear()
+    assert fleet("device", "events", "local-1", "--upgrade", "latest").status == 2
+    assert script.asked == []

@@ -327,13 +327,18 @@ def test_the_first_stop_of_the_next_upgrade_is_told_again() -> None:
 # Acknowledged, or Committed: show "in probation"
 
 
-@pytest.mark.parametrize("event", [answered(Outcome.OK), said(4, P.COMMITTED)])
-def test_acknowledged_or_reported_as_committed_the_upgrade_is_in_probation(event: Event) -> None:
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [(answered(Outcome.OK), ["stop_answered", "phase"]), (said(4, P.COMMITTED), ["phase"])],
+)
+def test_acknowledged_or_reported_as_committed_the_upgrade_is_in_probation(
+    event: Event, words: list[str]
+) -> None:
     case, effects = fed(ASKED, event)
     order = case.record.order
     assert order is not None
     assert (order.phase, order.since, order.open) == (P.COMMITTED, LATER, True)
-    assert told(effects) == ["phase"]
+    assert told(effects) == words
     assert stops(effects) == []
     assert case.record.current_version == "1.0.0"
 
@@ -342,7 +347,7 @@ def test_what_was_committed_already_is_told_once_and_keeps_its_time() -> None:
     first = said(4, P.COMMITTED)
     case = after(ASKED, replace(first, now=NOW))
     again, effects = fed(case, answered(Outcome.OK))
-    assert told(effects) == []
+    assert told(effects) == ["stop_answered"]
     assert again.record == case.record
 
 

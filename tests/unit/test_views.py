@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.operator_cases import (
+    A_MINUTE_AGO,
     AN_HOUR_AGO,
     ID,
     NOW,
@@ -16,11 +17,14 @@ from tests.unit.operator_cases import (
 from harmony_fleet.contracts.heartbeat import Progress
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desired, cause
 from harmony_fleet.operator.identity_watch import Identity
+from harmony_fleet.operator.records import DeviceEvent, Side
 from harmony_fleet.operator.views import (
     Sight,
     UpgradeView,
+    event_view,
     seconds_between,
     upgrade_view,
+    upgrade_views,
     view,
     waits_for,
 )
@@ -76,6 +80,30 @@ def test_any_order_that_is_kept_can_be_shown_by_its_id() -> None:
     assert shown.waits_for is None
     assert upgrade_view(seen, "f" * 32) is None
     assert upgrade_view(never_heard(), ID) is None
+
+
+def test_all_that_is_kept_is_shown_oldest_first() -> None:
+    older = order(Phase.FAILED, upgrade_id=OLDER_ID, version="1.5.0")
+    shown = upgrade_views(Seen(case(order(Phase.STAGING), (older,))))
+    assert [one.upgrade_id for one in shown] == [OLDER_ID, ID]
+    assert [one.ordered_at for one in shown] == [A_MINUTE_AGO, A_MINUTE_AGO]
+    assert upgrade_views(never_heard()) == ()
+
+
+@pytest.mark.parametrize("kind", ["phase", "version", "stop_answered", "stop_refused"])
+def test_an_event_that_repeats_a_devices_word_says_so(kind: str) -> None:
+    told = DeviceEvent(7, "pi-1", NOW, kind, "2.0.0: Staging", ID)
+    shown = event_view(told)
+    assert shown.side is Side.DEVICE
+    assert (shown.number, shown.device_id, shown.at) == (7, "pi-1", NOW)
+    assert (shown.kind, shown.sentence, shown.upgrade_id) == (kind, "2.0.0: Staging", ID)
+
+
+@pytest.mark.parametrize(
+    "kind", ["ordered", "candidate_seen", "stop_sent", "labels", "of tomorrow"]
+)
+def test_an_event_of_the_operators_own_says_so(kind: str) -> None:
+    assert event_view(DeviceEvent(7, "pi-1", NOW, kind, "")).side is Side.OPERATOR
 
 
 def test_an_older_order_that_is_open_waits_for_its_own_end() -> None:

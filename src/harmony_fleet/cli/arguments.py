@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from harmony_fleet.cli.settings import Settings, settings
-from harmony_fleet.contracts.identity import check_device_id, check_version
+from harmony_fleet.contracts.identity import check_device_id, check_upgrade_id, check_version
 from harmony_fleet.labels import selector
 
 COMPLETION_LIMIT_S = 1.0
@@ -43,6 +43,17 @@ class Version(click.ParamType[str]):
         self, context: click.Context, _param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         return _offer(context, "/api/v1/releases", "releases", "version", incomplete)
+
+
+class UpgradeId(click.ParamType[str]):
+    """Raises InvalidValue: not of an upgrade id's form."""
+
+    name = "upgrade"
+
+    def convert(
+        self, value: str, _param: click.Parameter | None, _context: click.Context | None
+    ) -> str:
+        return check_upgrade_id(value)
 
 
 class SelectorText(click.ParamType[str]):

@@ -91,6 +91,9 @@ class FleetClient:
         path = f"/api/v1/devices/{check_device_id(device_id)}/events"
         return self.get(f"{path}?after={after}&limit={limit}")
 
+    def upgrades_of(self, device_id: str) -> bytes:
+        return self.get(f"/api/v1/devices/{check_device_id(device_id)}/upgrades")
+
     def upgrade_of(self, device_id: str, upgrade_id: str) -> bytes:
         path = f"/api/v1/devices/{check_device_id(device_id)}/upgrades"
         return self.get(f"{path}/{check_upgrade_id(upgrade_id)}")

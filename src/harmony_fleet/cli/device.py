@@ -4,6 +4,7 @@ import click
 
 from harmony_fleet.cli.arguments import (
     DeviceId,
+    UpgradeId,
     Version,
     device_argument,
     devices_argument,
@@ -66,17 +67,23 @@ def show(device: str) -> None:
 
 @device.command()
 @device_argument
-@click.option("--follow", is_flag=True, help="Go on with what happens next.")
-def events(device: str, follow: bool) -> None:
-    """What happened to one device, oldest first."""
-    from harmony_fleet.cli import showing_devices
+@click.option("--upgrade", type=UpgradeId(), metavar="ID", help="Of this one upgrade only.")
+@click.option("--follow", is_flag=True, help="Line by line, and go on with what happens next.")
+def events(device: str, upgrade: str | None, follow: bool) -> None:
+    """What happened to one device, upgrade by upgrade, oldest first.
+
+    Beside each event stands how long after the order of its upgrade it was, and whose word it is:
+    what the operator did or saw itself, or what the device reported. All times are of the
+    operator's clock; a device that was cut off is heard later than it acted.
+    """
+    from harmony_fleet.cli import showing_events
 
     chosen = settings()
     if follow:
-        showing_devices.follow_events(chosen, device)
+        showing_events.follow_events(chosen, device, upgrade)
         return
     with chosen.connect() as client:
-        showing_devices.show_events(chosen, client, device)
+        showing_events.show_events(chosen, client, device, upgrade)
 
 
 @device.command("start-local")

@@ -1,24 +1,19 @@
-"""Devices and their events, for a person, for a pipe and for a program."""
+"""Devices, for a person, for a pipe and for a program."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from harmony_fleet.cli.client import FleetClient
-from harmony_fleet.cli.layout import GAP, devices_for_pipe, devices_for_terminal, lines
+from harmony_fleet.cli.layout import devices_for_pipe, devices_for_terminal, lines
 from harmony_fleet.cli.output import (
     on_terminal,
-    parsed,
     remark,
     say,
     say_answer,
-    say_document,
-    say_line,
     say_wrapped,
 )
-from harmony_fleet.cli.polling import answers
 from harmony_fleet.cli.settings import Settings
-from harmony_fleet.cli.views import Devices, DeviceView, Events, EventView, UpgradeView, read
+from harmony_fleet.cli.views import Devices, DeviceView, UpgradeView, read
 from harmony_fleet.cli.words import (
     NOTHING,
     cause_in_full,
@@ -30,7 +25,6 @@ from harmony_fleet.cli.words import (
     time_of,
 )
 
-PAGE: Final = 500
 _LABEL: Final = 14
 
 
@@ -110,49 +104,3 @@ def _upgrade_facts(upgrade: UpgradeView) -> Iterator[tuple[str, str]]:
         for line in evidence_lines(upgrade.cause):
             yield "", line
     yield "upgrade id", upgrade.upgrade_id
-
-
-def show_events(settings: Settings, client: FleetClient, device_id: str) -> None:
-    pages = list(_pages(client, device_id, 0))
-    if settings.as_json:
-        say_document({"events": [event for page in pages for event in parsed(page)["events"]]})
-        return
-    for page in pages:
-        _say_events(read(Events, page).events)
-
-
-def follow_events(settings: Settings, device_id: str) -> None:
-    """Until it is interrupted."""
-    after = 0
-
-    def news(client: FleetClient) -> list[bytes]:
-        return list(_pages(client, device_id, after))
-
-    for pages in answers(settings, news):
-        for page in pages:
-            events = read(Events, page).events
-            after = max([after, *(event.number for event in events)])
-            if settings.as_json:
-                _say_each(parsed(page)["events"])
-            else:
-                _say_events(events)
-
-
-def _pages(client: FleetClient, device_id: str, after: int) -> Iterator[bytes]:
-    while True:
-        page = client.events(device_id, after, PAGE)
-        yield page
-        events = read(Events, page).events
-        if len(events) < PAGE:
-            return
-        after = events[-1].number
-
-
-def _say_events(events: Sequence[EventView]) -> None:
-    for event in events:
-        say(GAP.join((time_of(event.at), f"{event.kind:14}", printable(event.sentence))))
-
-
-def _say_each(events: Sequence[Any]) -> None:
-    for event in events:
-        say_line(event)

@@ -41,6 +41,8 @@ class UpgradeView:
     from_version: str | None = None
     desired: str = "run"
     attempt: int = 0
+    ordered_at: str = ""
+    """RFC 3339, UTC."""
     since: str = ""
     """When the phase was entered. RFC 3339, UTC."""
     cause: CauseView | None = None
@@ -63,6 +65,11 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrades:
+    upgrades: tuple[UpgradeView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Devices:
     devices: tuple[DeviceView, ...]
 
@@ -75,6 +82,8 @@ class EventView:
     kind: str
     sentence: str
     upgrade_id: str | None = None
+    side: str = ""
+    """Whose word it is: `operator` or `device`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,19 @@ def labels_of(device: DeviceView) -> str:
     return ",".join(f"{printable(k)}={printable(v)}" for k, v in sorted(device.labels.items()))
 
 
+def exactly(seconds: float) -> str:
+    """To the tenth while it is short: `3.2 s`, `4 min 05 s`, `2 h 05 min`, `3 d 04 h`."""
+    tenths = round(seconds, 1)
+    if tenths < _MINUTE_S:
+        return f"{tenths:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02} s"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02} min"
+    return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S:02} h"
+
+
 def heard(device: DeviceView) -> str:
     """How long ago its last heartbeat came."""
     if device.heartbeat_age_s is None:

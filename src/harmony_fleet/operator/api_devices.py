@@ -20,8 +20,15 @@ from harmony_fleet.operator.api_route import (
     decoded,
     queried,
 )
-from harmony_fleet.operator.records import DeviceEvent
-from harmony_fleet.operator.views import DeviceView, UpgradeView, upgrade_view, view
+from harmony_fleet.operator.views import (
+    DeviceView,
+    EventView,
+    UpgradeView,
+    event_view,
+    upgrade_view,
+    upgrade_views,
+    view,
+)
 from harmony_fleet.operator.why import why
 
 MAX_EVENTS: Final = 1000
@@ -64,8 +71,14 @@ class DeviceList:
 
 @dataclass(frozen=True, slots=True)
 class EventList:
-    events: tuple[DeviceEvent, ...]
+    events: tuple[EventView, ...]
     """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeList:
+    upgrades: tuple[UpgradeView, ...]
+    """Oldest first: the newest order, and of those before it what is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,10 @@ async def show_upgrade(services: Services, request: Request) -> Answer:
     return Answer(found)
 
 
+async def list_upgrades(services: Services, request: Request) -> Answer:
+    return Answer(UpgradeList(upgrade_views(await services.fleet.look_up(_named(request)))))
+
+
 async def list_device_events(services: Services, request: Request) -> Answer:
     device_id = _named(request)
     await services.fleet.look_up(device_id)
@@ -144,9 +161,8 @@ def _named(request: Request) -> str:
 
 async def _events(services: Services, request: Request, device_id: str | None) -> Answer:
     asked = queried(request, EventsQuery)
-    return Answer(
-        EventList(tuple(await services.store.events(device_id, asked.after, asked.limit)))
-    )
+    found = await services.store.events(device_id, asked.after, asked.limit)
+    return Answer(EventList(tuple(event_view(event) for event in found)))
 
 
 ROUTES: Final = (
@@ -185,6 +201,14 @@ ROUTES: Final = (
         {200: EventList},
         (404,),
         query=EventsQuery,
+    ),
+    ApiRoute(
+        "GET",
+        "/devices/{device_id}/upgrades",
+        "The upgrades of one device that are kept.",
+        list_upgrades,
+        {200: UpgradeList},
+        (404,),
     ),
     ApiRoute(
         "GET",

@@ -369,12 +369,14 @@ def _answered(case: Case, event: StopAnswered) -> Transition:
     match event.answer.outcome:
         case Outcome.OK:
             case = replace(case, unanswered=0)
+            sentence = f"{order.version}: the device took the stop"
+            taken = Tell(Happening("stop_answered", sentence, order.upgrade_id))
             if order.phase in {AgentUpgradePhase.COMMITTED, AgentUpgradePhase.REVERTING}:
-                return case, ()  # a late answer: the device has said more since
+                return case, (taken,)  # a late answer: the device has said more since
             order = replace(order, phase=AgentUpgradePhase.COMMITTED, since=event.now)
             sentence = f"{order.version}: committed, in probation"
             told = Tell(Happening("phase", sentence, order.upgrade_id))
-            return replace(case, record=replace(case.record, order=order)), (told,)
+            return replace(case, record=replace(case.record, order=order)), (taken, told)
         case Outcome.REFUSED:
             sentence = f"the device refused the stop: {event.answer.reason}"
             told = Tell(Happening("stop_refused", sentence, order.upgrade_id))

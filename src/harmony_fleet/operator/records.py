@@ -5,6 +5,7 @@ last heard, and which heartbeat allows a commit, is remembered in memory and nev
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Cause, Desired, Marker
 from harmony_fleet.labels import Label
@@ -85,12 +86,24 @@ class Release:
         return self.url or f"{artifact_base_url}/{self.artifact_name}"
 
 
+class Side(StrEnum):
+    """Whose word something is."""
+
+    OPERATOR = "operator"
+    """It did it, decided it, or saw it itself."""
+    DEVICE = "device"
+    """The device said so."""
+
+
+_SAID_BY_DEVICES = frozenset({"phase", "version", "stop_answered", "stop_refused"})
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
     """Something to be told about a device, before it has a number and a time."""
 
     kind: str
-    """Stable: `ordered`, `phase`, `stop_sent`, `version`, `aborted`, `duplicate_identity`…"""
+    """Stable: `ordered`, `phase`, `stop_sent`, `stop_answered`, `version`, `abort_ordered`…"""
     sentence: str
     upgrade_id: str | None = None
 
@@ -107,3 +120,7 @@ class DeviceEvent:
     kind: str
     sentence: str
     upgrade_id: str | None = None
+
+    @property
+    def side(self) -> Side:
+        return Side.DEVICE if self.kind in _SAID_BY_DEVICES else Side.OPERATOR

@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol, assert_never
 from harmony_fleet.contracts.heartbeat import Heartbeat, Progress
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Cause, Desired
 from harmony_fleet.operator.coordinator import Case
-from harmony_fleet.operator.records import Order
+from harmony_fleet.operator.records import DeviceEvent, Order, Side
 
 INTERVALS_UNTIL_OFFLINE: Final = 3
 """As many as a heartbeat's key lives in its bucket."""
@@ -42,6 +42,8 @@ class UpgradeView:
     phase: AgentUpgradePhase
     desired: Desired
     attempt: int
+    ordered_at: str
+    """By the operator's clock. RFC 3339, UTC."""
     since: str
     """When the phase was entered, by the operator's clock. RFC 3339, UTC."""
     final: bool
@@ -71,6 +73,24 @@ class DeviceView:
     """The newest order."""
 
 
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One entry of a device's history."""
+
+    number: int
+    """Grows over all devices."""
+    device_id: str
+    at: str
+    """When the operator did it, or heard of it. RFC 3339, UTC."""
+    kind: str
+    """Stable, for programs."""
+    sentence: str
+    upgrade_id: str | None
+    """Null for what belongs to no upgrade."""
+    side: Side
+    """Whose word it is."""
+
+
 def view(sight: Sight, now: str) -> DeviceView:
     """`now` is RFC 3339, by the clock that wrote the record's times."""
     record, beat = sight.case.record, sight.case.heartbeat
@@ -90,10 +110,27 @@ def view(sight: Sight, now: str) -> DeviceView:
 
 def upgrade_view(sight: Sight, upgrade_id: str) -> UpgradeView | None:
     """The order of that id, the newest one or an older one; None where none is kept."""
+    found = (one for one in upgrade_views(sight) if one.upgrade_id == upgrade_id)
+    return next(found, None)
+
+
+def upgrade_views(sight: Sight) -> tuple[UpgradeView, ...]:
+    """All orders that are kept, oldest first."""
     record = sight.case.record
-    orders = (*((record.order,) if record.order else ()), *record.past)
-    found = next((order for order in orders if order.upgrade_id == upgrade_id), None)
-    return _upgrade(sight, found) if found else None
+    orders = (*record.past, *((record.order,) if record.order else ()))
+    return tuple(_upgrade(sight, order) for order in orders)
+
+
+def event_view(event: DeviceEvent) -> EventView:
+    return EventView(
+        number=event.number,
+        device_id=event.device_id,
+        at=event.at,
+        kind=event.kind,
+        sentence=event.sentence,
+        upgrade_id=event.upgrade_id,
+        side=event.side,
+    )
 
 
 def online(sight: Sight) -> bool:
@@ -206,6 +243,7 @@ def _upgrade(sight: Sight, order: Order) -> UpgradeView:
         phase=order.phase,
         desired=order.desired,
         attempt=order.attempt,
+        ordered_at=order.ordered_at,
         since=order.since,
         final=order.phase.final,
         cause=order.cause,
