@@ -37,14 +37,16 @@ check: .venv/ready ## lint, format, types, import rules, generated files
 	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python docs/diagram.py --check
 	@$(VENV)/python docs/reference.py --check
+	@$(VENV)/python docs/cli_reference.py --check
 
 format: .venv/ready ## format the code
 	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks docs
 	@$(VENV)/ruff format --quiet src tests demo benchmarks docs
 
-reference: .venv/ready ## generate the state diagram, and the references in docs/
+reference: .venv/ready ## generate the state diagram, the references in docs/, and the manual page
 	@$(VENV)/python docs/diagram.py
 	@$(VENV)/python docs/reference.py
+	@$(VENV)/python docs/cli_reference.py
 
 agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
 	@$(VENV)/python -m harmony_fleet.release build --version "$(VERSION)" --output dist/

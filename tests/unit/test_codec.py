@@ -11,6 +11,7 @@ Deliberate differences, all of them on input that no side of ours writes:
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -269,3 +270,22 @@ def test_text_is_written_as_utf_8_and_not_as_escapes() -> None:
 def test_an_enum_value_of_a_newer_side_is_read_as_unknown() -> None:
     data = encode(GOLDEN["marker"]).replace(b'"run"', b'"pause"')
     assert decode(Marker, data).desired is Desired.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """No message has a mapping; the answers that `fleet` reads have."""
+
+    labels: dict[str, str]
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=4))
+def test_a_mapping_is_read_as_it_was_written(labels: dict[str, str]) -> None:
+    written = encode(Labelled(labels))
+    assert by_ours(Labelled, written) == by_msgspec(Labelled, written) == Labelled(labels)
+
+
+@pytest.mark.parametrize("value", ["[]", "null", '{"a":1}', '{"a":null}', '"a"', "7"])
+def test_what_is_no_mapping_of_texts_is_refused(value: str) -> None:
+    data = f'{{"labels":{value}}}'.encode()
+    assert by_ours(Labelled, data) == by_msgspec(Labelled, data) == Refused()
