@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.processes.stand_in_api import Cli, Script, be_up, device, ordered, standing, upgrading
+from tests.processes.stand_in_api import (
+    OTHER_ID,
+    UPGRADE_ID,
+    Cli,
+    Script,
+    be_up,
+    device,
+    event,
+    ordered,
+    standing,
+    upgrading,
+)
 
 from harmony_fleet.cli.main import main
 
@@ -27,7 +38,11 @@ COMMANDS = [
     ("release", "show", "1.0.0"),
     ("upgrade", "--all", "--to", "1.0.0"),
     ("upgrade", "--all", "--to", "1.0.0", "--wait"),
+    ("upgrade", "-l", "ring=canary", "--to", "1.0.0"),
     ("abort", "local-1"),
+    ("rollback", "local-1"),
+    ("device", "label", "local-1", "ring=canary"),
+    ("release", "add", "--url", "http://h/a", "--sha256", "a" * 64, "--size", "1", "1.0.0"),
     ("why", "local-1"),
 ]
 
@@ -274,12 +289,23 @@ def test_watching_tells_only_what_has_changed(fleet: Cli, script: Script) -> Non
         [device(heartbeat_age_s=7.0), device("local-2")],
         [device(), upgrading("Staging", "local-2")],
     ]
-    with _fleet(fleet.data, "device", "list", "--watch") as ran:
+    with _fleet(fleet.data, "device", "list", "--watch", "-l", "ring,!old") as ran:
         assert ran.stdout is not None
         lines = [ran.stdout.readline().split()[0] for _ in range(4)]
         ran.send_signal(2)
         assert ran.wait(20) == 130
     assert lines == ["DEVICE", "local-1", "local-2", "local-2"]
+    assert set(script.queries) == {"selector=ring%2C%21old"}
+
+
+def test_following_one_upgrade_leaves_the_others_out(fleet: Cli, script: Script) -> None:
+    script.events = [event(1, "another's", upgrade_id=OTHER_ID), event(2, "its own")]
+    command = ("device", "events", "local-1", "--follow", "--upgrade", UPGRADE_ID)
+    with _fleet(fleet.data, *command) as ran:
+        assert ran.stdout is not None
+        assert ran.stdout.readline().endswith("its own\n")
+        ran.send_signal(2)
+        assert ran.wait(20) == 130
 
 
 def test_watching_and_following_in_json_are_json_lines(fleet: Cli, script: Script) -> None:
