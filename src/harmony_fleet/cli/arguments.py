@@ -1,8 +1,5 @@
 """Arguments that several commands take, checked where they enter, completed from the operator."""
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 from click.shell_completion import CompletionItem
 
@@ -85,12 +82,7 @@ def _offer(
     return [CompletionItem(text) for text in found if text.startswith(incomplete)]
 
 
-def devices_argument(*, required: bool = False) -> Callable[[Any], Any]:
-    return click.argument(
-        "devices", metavar="DEVICE...", type=DeviceId(), nargs=-1, required=required
-    )
-
-
+devices_argument = click.argument("devices", metavar="DEVICE...", type=DeviceId(), nargs=-1)
 selector_option = click.option(
     "-l",
     "--selector",

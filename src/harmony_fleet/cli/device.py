@@ -127,7 +127,7 @@ def _number_or_names(what: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
 
 
 @device.command("stop-local")
-@devices_argument()
+@devices_argument
 def stop_local(devices: tuple[str, ...]) -> None:
     """End devices that start-local started; all of them if none is named."""
     from harmony_fleet.cli import local_devices

@@ -20,7 +20,7 @@ _timeout = click.option(
 
 
 @click.command(cls=FleetCommand)
-@devices_argument()
+@devices_argument
 @selector_option
 @click.option("--all", "every", is_flag=True, help="Every device of the fleet.")
 @click.option("--to", "version", type=Version(), required=True, help="A version that was added.")
@@ -55,7 +55,7 @@ def upgrade(
 
 
 @click.command(cls=FleetCommand)
-@devices_argument()
+@devices_argument
 @selector_option
 def abort(devices: tuple[str, ...], selector: str | None) -> None:
     """Order the end of the upgrade under way on DEVICE..., or on those that -l selects.
@@ -71,7 +71,7 @@ def abort(devices: tuple[str, ...], selector: str | None) -> None:
 
 
 @click.command(cls=FleetCommand)
-@devices_argument()
+@devices_argument
 @selector_option
 @_waits
 @_timeout
