@@ -1,11 +1,13 @@
 """The DeviceStore on one SQLite file: what `fleet up` runs on.
 
-One writer at a time, in a thread of its own, so that no fsync holds up the event loop. Every
-`save` is one transaction, in the write-ahead log and synced when it returns. Records are JSON in
-a column beside the revision that compare-and-set goes by. Several processes may use one file.
+One writer at a time, in a thread of its own, so that no fsync holds up the event loop. A `save` is
+in the write-ahead log and synced when it returns; those that came while the thread was busy share
+one transaction (`sqlite_saves`). Records are JSON in a column beside the revision that
+compare-and-set goes by. Several processes may use one file.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +17,7 @@ from typing import Final, Self, TypeVar
 
 import msgspec
 
-from harmony_fleet.operator.ports import Clock, Conflict, ReleaseExists, Versioned
+from harmony_fleet.operator.ports import Clock, ReleaseExists, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 from harmony_fleet.operator.sqlite_file import (
     RESTORE,
@@ -25,14 +27,10 @@ from harmony_fleet.operator.sqlite_file import (
     transaction,
     translated,
 )
+from harmony_fleet.operator.sqlite_saves import Save, commit, taken
 
 T = TypeVar("T")
 
-EVENTS_KEPT: Final = 1000
-"""For each device."""
-
-_PRUNE: Final = """DELETE FROM event WHERE device_id = ?1 AND number <= (
-    SELECT number FROM event WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)"""
 _EVENTS: Final = "SELECT number, device_id, at, kind, sentence, upgrade_id FROM event"
 
 
@@ -45,6 +43,7 @@ class SqliteStore:
         # Used by one thread at a time: this one, then the pool's only one.
         self._db = open_file(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._waiting: deque[Save] = deque()
 
     async def load(self, device_id: str) -> Versioned | None:
         return await self._call(partial(self._load, device_id))
@@ -55,7 +54,10 @@ class SqliteStore:
     async def save(
         self, record: DeviceRecord, revision: int, happenings: Sequence[Happening] = ()
     ) -> int:
-        return await self._call(partial(self._save, record, revision, tuple(happenings)))
+        save = Save(record, revision, tuple(happenings))
+        self._waiting.append(save)
+        self._thread.submit(self._commit_waiting)  # finds nothing where an earlier one took it
+        return await asyncio.wrap_future(save.done)
 
     async def events(self, device_id: str | None, after: int, limit: int) -> Sequence[DeviceEvent]:
         return await self._call(partial(self._events, device_id, after, limit))
@@ -113,29 +115,9 @@ class SqliteStore:
         rows = self._db.execute("SELECT record, revision FROM device ORDER BY device_id")
         return [self._versioned(*row) for row in rows]
 
-    def _save(self, record: DeviceRecord, revision: int, happenings: tuple[Happening, ...]) -> int:
-        body = msgspec.json.encode(record)
-        with transaction(self._db):
-            if not self._write(record.device_id, body, revision):
-                raise Conflict(f"{record.device_id} was written by another since it was read")
-            if happenings:
-                self._tell(record.device_id, happenings)
-        return revision + 1
-
-    def _write(self, device_id: str, body: bytes, revision: int) -> bool:
-        if revision == 0:
-            query = "INSERT INTO device VALUES(?, 1, ?) ON CONFLICT DO NOTHING"
-            return self._db.execute(query, (device_id, body)).rowcount == 1
-        query = "UPDATE device SET revision = ?, record = ? WHERE device_id = ? AND revision = ?"
-        return self._db.execute(query, (revision + 1, body, device_id, revision)).rowcount == 1
-
-    def _tell(self, device_id: str, happenings: tuple[Happening, ...]) -> None:
-        at = self._clock.now()
-        self._db.executemany(
-            "INSERT INTO event(device_id, at, kind, sentence, upgrade_id) VALUES(?, ?, ?, ?, ?)",
-            [(device_id, at, one.kind, one.sentence, one.upgrade_id) for one in happenings],
-        )
-        self._db.execute(_PRUNE, (device_id, EVENTS_KEPT))
+    def _commit_waiting(self) -> None:
+        if saves := taken(self._waiting):
+            commit(self._db, self._path, saves, self._clock.now())
 
     def _events(self, device_id: str | None, after: int, limit: int) -> Sequence[DeviceEvent]:
         where = "number > ?1" if device_id is None else "number > ?1 AND device_id = ?3"
