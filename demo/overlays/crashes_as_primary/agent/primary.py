@@ -4,7 +4,7 @@ from harmony_fleet.agent.config import Config
 
 
 class Primary:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, _device: object) -> None:
         self._config = config
 
     def stop(self) -> None:

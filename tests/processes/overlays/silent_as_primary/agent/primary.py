@@ -13,7 +13,7 @@ FED_EACH_S = 1.0
 
 
 class Primary:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, _config: Config, _device: object) -> None:
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
