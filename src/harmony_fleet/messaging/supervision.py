@@ -77,7 +77,7 @@ async def _one_client(
 
 
 async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
-    """At most two tries of each server, then raises."""
+    """One try of each server, then raises."""
 
     async def failed(error: Exception) -> None:
         """Must not raise: it is called from within nats-py's loops, and they would end."""
@@ -87,7 +87,7 @@ async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
     def sign(nonce: str) -> bytes:
         return base64.b64encode(endpoint.credentials.sign(nonce.encode()))
 
-    async with asyncio.timeout(timing.connect_timeout_s * (1 + 2 * len(endpoint.servers))):
+    async with asyncio.timeout(timing.connect_timeout_s * (1 + len(endpoint.servers))):
         await client.connect(
             list(endpoint.servers),
             name=endpoint.name,
@@ -96,7 +96,8 @@ async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
             signature_cb=sign,
             error_cb=failed,
             allow_reconnect=False,
-            max_reconnect_attempts=1,
+            # Below 1: nats-py tries a server as often as this, and once more; 0 means without end.
+            max_reconnect_attempts=0.5,  # type: ignore[arg-type]
             reconnect_time_wait=0,
             pending_size=0,
             max_outstanding_pings=1,
