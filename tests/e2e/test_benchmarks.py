@@ -1,6 +1,7 @@
-"""The rule by which the benchmarks call a heartbeat missed. Quick."""
+"""The rules by which the benchmarks count. Quick."""
 
 from benchmarks.pace import Pace, missed_between
+from benchmarks.reconnect import most_in_a_second
 
 
 def test_a_heartbeat_is_missed_after_one_and_a_half_announced_intervals() -> None:
@@ -23,3 +24,8 @@ def test_what_is_overdue_at_the_end_was_missed_too() -> None:
     pace.begin()
     pace.looked(10.6)
     assert (pace.missed, pace.longest_s) == (1, 10.6 - 10.0)
+
+
+def test_the_busiest_second_is_found_wherever_it_begins() -> None:
+    assert most_in_a_second([0.0, 0.9, 1.0, 1.1, 1.89, 5.0]) == 4
+    assert most_in_a_second([]) == 0
