@@ -631,6 +631,50 @@ def test_a_defect_on_the_way_of_a_stop_does_not_hold_up_the_later_ones(tmp_path:
     asyncio.run(run())
 
 
+class SlowHistory(FakeStore):
+    """Takes its time over what is told beside a record that does not change."""
+
+    def __init__(self) -> None:
+        super().__init__(QuickClock())
+        self.may_be_told = asyncio.Event()
+
+    async def save(
+        self, record: DeviceRecord, revision: int, happenings: Sequence[Happening] = ()
+    ) -> int:
+        there = await self.load(record.device_id)
+        if there is not None and there.record == record:
+            await self.may_be_told.wait()
+        return await super().save(record, revision, happenings)
+
+
+def test_a_stop_does_not_wait_for_the_history_that_tells_of_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = SlowHistory()
+        async with (
+            running_nats(tmp_path) as nats,
+            operating(nats, store) as world,
+            fake_device(nats) as device,
+        ):
+            await heard(world, device)
+            await world.upgrade()
+            marker = await device.ordered()
+            await device.report(marker, P.CUTOVER_READY)
+            await world.phase(P.CUTOVER_READY)
+            device.armed = marker.upgrade_id
+            await device.beat_candidate(marker)
+            await until(lambda: device.stops == [marker.upgrade_id])
+            assert "stop_sent" not in await told(store)
+            store.may_be_told.set()
+            await world.phase(P.COMMITTED)
+            assert (await told(store))[-3:] == ["candidate_seen", "stop_sent", "phase"]
+
+    asyncio.run(run())
+
+
+async def told(store: FakeStore) -> list[str]:
+    return [event.kind for event in await store.events("pi-1", 0, 100)]
+
+
 class FullStore(FakeStore):
     """Has no room for an order to pi-2."""
 

@@ -211,7 +211,7 @@ class Operator:
         for effect in effects:
             self._perform(before.device_id, effect)
         if happenings and after.record == before:
-            await self._tell(device, happenings)
+            self._spawn(self._tell(device, happenings))  # after the effects, which wait for no one
 
     async def _save(self, device: _Device, after: Case, told: Sequence[Happening]) -> None:
         device.revision = await self._store.save(after.record, device.revision, told)
@@ -219,8 +219,9 @@ class Operator:
     async def _tell(self, device: _Device, told: Sequence[Happening]) -> None:
         """History beside a record that did not change: no decision waits for it, or fails by it."""
         try:
-            await self._reload(device)
-            await self._save(device, device.case, told)
+            async with device.lock:
+                await self._reload(device)
+                await self._save(device, device.case, told)
         except StoreError as error:
             name = device.case.record.device_id
             logger.error("missing from the history of %s: %s (%s)", name, told, error)
