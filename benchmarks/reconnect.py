@@ -57,8 +57,6 @@ async def _outage(
     await asyncio.sleep(SETTLED_S)
     moving = names(number)[::5]
     await world.operator.upgrade(moving, VERSIONS[kept], retry=False, replace=False)
-    begun = partial(_begun, world, moving)
-    await until(begun, SOON_S, lambda: "the first upgrade begun")
     under_way = sum(_phase(world, name) not in DECIDED for name in moving)
     began_s = time.monotonic()
     await world.lose_nats()
@@ -136,10 +134,6 @@ def _phase(world: World, name: str) -> Phase:
     order = world.operator.sight(name).case.record.order
     assert order is not None
     return order.phase
-
-
-def _begun(world: World, moving: list[str]) -> bool:
-    return any(_phase(world, name) is not Phase.PENDING for name in moving)
 
 
 def _all_ended(world: World, moving: list[str]) -> bool:
