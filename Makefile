@@ -21,8 +21,8 @@ demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-
 test: .venv/ready ## all tests but the long ones, under 6 minutes
 	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e and not matrix"
 
-test-full: .venv/ready ## kill each part at every step of an upgrade, alone and in pairs: ten minutes
-	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 2 --dist worksteal tests/matrix
+test-full: .venv/ready ## every kill and every power cut of an upgrade, not a sample: a quarter of an hour
+	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 2 --dist worksteal tests/matrix tests/crash
 
 coverage: .venv/ready ## every branch of what decides is tested
 	@scripts/coverage

@@ -66,19 +66,28 @@ def snapshot_of(root: Path) -> dict[str, Entry]:
 @contextmanager
 def traced_supervisor(root: Path, trace: Path) -> Iterator[None]:
     """The device runs in the block. `trace` is whole after it."""
-    strace = ["strace", "-f", "-y", "-xx", "-s", str(_MOST_BYTES), "-o", str(trace)]
     supervisor = [sys.executable, "-P", "-m", "harmony_fleet.embedded.supervisor"]
-    traced = subprocess.Popen(
-        [*strace, "-e", f"trace={_CALLS}", *supervisor, "--root", str(root)],
+    with traced(trace, *supervisor, "--root", str(root)):
+        try:
+            yield
+        finally:
+            stop_supervisor(root)
+
+
+@contextmanager
+def traced(trace: Path, *argv: str) -> Iterator[subprocess.Popen[bytes]]:
+    """It must end by itself, and well."""
+    strace = ["strace", "-f", "-y", "-xx", "-s", str(_MOST_BYTES), "-o", str(trace)]
+    process = subprocess.Popen(
+        [*strace, "-e", f"trace={_CALLS}", *argv],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
     try:
-        yield
+        yield process
     finally:
-        stop_supervisor(root)
-        _, said = traced.communicate(timeout=60)
-    assert traced.returncode == 0, said.decode(errors="replace")
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said.decode(errors="replace")
 
 
 def operations(trace: Path, root: Path, before: Snapshot) -> list[Operation]:
