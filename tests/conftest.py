@@ -1,5 +1,5 @@
-"""Two rules for all suites: where HARMONY_FLEET_NO_SKIPS is set, a skipped test has failed; and an
-interrupt interrupts, however the tests were started.
+"""Two rules for all suites: where HARMONY_FLEET_NO_SKIPS is set, a skipped test has failed, unless
+it is one that a machine may refuse; and an interrupt interrupts, however the tests were started.
 """
 
 import os
@@ -20,6 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     outcome = yield
     report = outcome.get_result()
-    if report.skipped and os.environ.get("HARMONY_FLEET_NO_SKIPS"):
+    excused = item.get_closest_marker("machine_may_refuse")
+    if report.skipped and not excused and os.environ.get("HARMONY_FLEET_NO_SKIPS"):
         report.outcome = "failed"
         report.longrepr = f"skipped, where nothing may be: {report.longrepr}"

@@ -37,7 +37,7 @@ def losses(disk: Disk, operations: Iterable[Operation]) -> Iterator[Loss]:
     found: dict[Key, Loss] = {}
     for operation in operations:
         disk.do(operation)
-        seq = _seq(disk)
+        seq = durable_seq(disk)
         for snapshot in disk.crash_states():
             loss = Loss(snapshot, seq)
             known = found.get(loss.key)
@@ -46,7 +46,7 @@ def losses(disk: Disk, operations: Iterable[Operation]) -> Iterator[Loss]:
     yield from found.values()
 
 
-def _seq(disk: Disk) -> int:
+def durable_seq(disk: Disk) -> int:
     entry = disk.durable(JOURNAL)
     return codec.decode(Journal, entry.content, 1 << 16).seq if isinstance(entry, File) else -1
 

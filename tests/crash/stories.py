@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.world import VERSIONS, World, add_release, world
 from demo.releases import build_release
@@ -60,8 +62,11 @@ class Recordings:
     """Of every program that was released, by its bytes."""
 
 
-def record(folder: Path) -> Recordings:
-    return asyncio.run(_record(folder))
+@cache
+def recordings() -> Recordings:
+    """Made once in each process."""
+    with TemporaryDirectory() as folder:
+        return asyncio.run(_record(Path(folder)))
 
 
 async def _record(folder: Path) -> Recordings:

@@ -13,9 +13,7 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
@@ -31,7 +29,7 @@ from tests.crash.judging import (
 )
 from tests.crash.recorder import FOLDERS, operations, snapshot_of, traced
 from tests.crash.start import Device
-from tests.crash.stories import PLOTS, TIMING, Recording, Recordings, record
+from tests.crash.stories import PLOTS, TIMING, Recording, recordings
 
 from harmony_fleet.agent.upgrade.events import JournalRead
 from harmony_fleet.agent.upgrade.record import Journal
@@ -42,12 +40,6 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace i
 
 SAMPLE = 60
 """Of each plot, where not all are tried."""
-
-
-@cache
-def recordings() -> Recordings:
-    with TemporaryDirectory() as folder:
-        return record(Path(folder))
 
 
 @pytest.fixture
