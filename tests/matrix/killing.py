@@ -94,10 +94,13 @@ def _ended(plane: ControlPlane, name: str) -> bool:
 
 
 def judge(device: Device, target: str, ended: Phase) -> None:
-    """One right agent, nothing left over, and the record says what runs."""
-    wanted = target if ended is Phase.SUCCEEDED else OLD
-    plane, name = device.plane, device.device_id
     assert ended in {Phase.SUCCEEDED, Phase.FAILED, Phase.ROLLED_BACK}, ended
+    refuse_another_agent(device, target if ended is Phase.SUCCEEDED else OLD)
+
+
+def refuse_another_agent(device: Device, wanted: str) -> None:
+    """One right agent, nothing left over, and the record says what runs."""
+    plane, name = device.plane, device.device_id
     # The timer may have told the verdict before the primary that clears up was started.
     eventually(lambda: device.state().candidate_pid is None, "the candidate is ended")
     eventually(lambda: len(device.agents()) == 1, f"one agent runs: {device.agents()}")
