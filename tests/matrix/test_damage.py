@@ -21,6 +21,7 @@ from tests.matrix.scene import (
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 from harmony_fleet.contracts.upgrade import CauseKind as Kind
+from harmony_fleet.embedded.local_device import cut_power, spawn_supervisor
 
 pytestmark = pytest.mark.matrix
 
@@ -112,3 +113,17 @@ def test_whatever_is_damaged_in_whatever_phase_the_upgrade_ends_as_said_and_the_
         faults = side_by_side.map(fault_of, *zip(*taken, strict=True))
     found = [fault for fault in faults if fault]
     assert not found, "\n".join(found)
+
+
+def test_a_link_that_is_gone_while_idle_is_put_back_by_hand_as_the_page_on_recovery_says(
+    plane: ControlPlane, program: Path, tmp_path: Path
+) -> None:
+    with device(plane, tmp_path / "by-hand", program, "by-hand", 10.0) as one:
+        cut_power(one.root)
+        one.machine.link.unlink()
+        spawn_supervisor(one.root)
+        new = one.machine.link.with_name("fleet-agent.new")
+        new.symlink_to(f"../../bin/fleet-agent-v{OLD}")
+        new.rename(one.machine.link)
+        plane.order("by-hand", NEW)
+        d.refuse_another_end(one, NEW, DONE, NEW)
