@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from tests.crash.disk import Disk, File, Link, Operation, Snapshot
 from tests.crash.start import AT_REST, Device, Started
@@ -69,6 +70,8 @@ def refuse_what_was_never_verified(device: Device, snapshot: Snapshot) -> None:
             assert entry.content in device.versions, f"{name} can be executed, and is not whole"
         if isinstance(entry, Link):
             program = (device.root / name).resolve()
+            if PurePosixPath(name).name.startswith(".") and not program.exists():
+                continue  # left over under a name that nobody follows, and that is replaced
             assert program.is_file(), f"{name} leads nowhere"
             assert program.read_bytes() in device.versions, f"{name} leads to what is not whole"
 
