@@ -109,10 +109,10 @@ def stage(data: Path, nats_server: Path | None, keep: bool) -> Iterator[Stage]:
                 stack.callback(_end, watcher)
             yield Stage(data, client, Watching(watcher))
     except BaseException:
-        _end_all(data)
+        end_all(data)
         raise
     if not keep:
-        _end_all(data)
+        end_all(data)
 
 
 def strike(data: Path) -> None:
@@ -121,11 +121,11 @@ def strike(data: Path) -> None:
         return
     if not data.is_dir() or (any(data.iterdir()) and not (data / UP_LOG).exists()):
         raise StageFailed(f"{data} is not an earlier demo's folder: remove it, or name another")
-    _end_all(data)
+    end_all(data)
     shutil.rmtree(data)
 
 
-def _end_all(data: Path) -> None:
+def end_all(data: Path) -> None:
     """Devices first, then the control plane. Whoever is in a hurry cannot hurry this."""
     with interrupts_later():
         devices = LocalDevices(data / "devices")

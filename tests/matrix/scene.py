@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from demo import at_rest
 from demo.releases import SOURCE
 
 from harmony_fleet.agent.upgrade.local import ask
@@ -170,22 +171,13 @@ class Device:
         return asyncio.run(ask(self.machine.run / SOCKET, AskState(), Machine, 10.0))
 
     def agents(self) -> list[int]:
-        """The processes that run any of its versions, whatever they do."""
-        return [pid for pid, argv in _processes() if any(self._ours(word) for word in argv)]
-
-    def _ours(self, word: str) -> bool:
-        return word.startswith((f"{self.root}/usr/local/", f"{self.root}/usr/bin/"))
+        return at_rest.agents(self.root)
 
     def linked(self) -> str:
-        return self.machine.link.resolve().name.removeprefix("fleet-agent-v")
+        return at_rest.linked(self.machine)
 
     def left_over(self) -> list[str]:
-        """What a device at rest has no use for."""
-        machine = self.machine
-        folders = (machine.versions, machine.link.parent, machine.previous.parent, machine.state)
-        hidden = [path for folder in folders for path in folder.glob(".*")]
-        marks = [machine.state / name for name in ("attempt-open", "expired.json", "controls.json")]
-        return [path.name for path in (*hidden, *marks) if os.path.lexists(path)]
+        return at_rest.left_over(self.machine)
 
 
 @contextmanager
@@ -211,14 +203,6 @@ def device(
         yield found
     finally:
         cut_power(root)
-
-
-def _processes() -> Iterator[tuple[int, Sequence[str]]]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                yield int(entry.name), [word.decode(errors="replace") for word in words]
 
 
 def _free_port() -> int:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from benchmarks.world import VERSIONS, world
@@ -19,7 +18,6 @@ from harmony_fleet.embedded.supervisor.settings import DEADMAN, SUPERVISOR, Mach
 
 OLD, NEW = VERSIONS
 BAD = "2.0.0"
-OVERLAYS = Path(__file__).parent / "overlays"
 
 SHORT = replace(TIMING, probation_s=1.0, deadman_s=0.2)
 SOON_AGAIN_S = 0.3
@@ -86,7 +84,7 @@ def stage(one: Scene) -> str | None:
 
 def test_a_version_that_lives_and_never_reports_as_primary_is_rolled_back_by_the_timer() -> None:
     async def scene(one: Scene) -> None:
-        await one.release(BAD, str(OVERLAYS / "silent_as_primary"))
+        await one.release(BAD, "silent_as_primary")
         ended = await one.upgrade(BAD)
         assert ended.cause is not None
         assert (ended.phase, ended.cause.kind) == (Phase.ROLLED_BACK, CauseKind.NO_CONTACT)
