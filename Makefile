@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e bench agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e soak bench agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,9 +30,13 @@ coverage: .venv/ready ## every branch of what decides is tested
 e2e: .venv/ready ## the demo, and the demo without each of its protections
 	@$(VENV)/python -m pytest -q -m e2e tests/e2e
 
+soak: .venv/ready ## upgrade and kill at random for MINUTES (SEED, DEVICES, REPORT=file), and judge
+	@$(VENV)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(DEVICES),--devices $(DEVICES)) $(if $(REPORT),--report $(REPORT))
+
 check: .venv/ready ## lint, format, types, import rules, generated files
-	@$(VENV)/ruff check src tests demo benchmarks docs
-	@$(VENV)/ruff format --check src tests demo benchmarks docs
+	@$(VENV)/ruff check src tests demo benchmarks soak docs
+	@$(VENV)/ruff format --check src tests demo benchmarks soak docs
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python docs/diagram.py --check
@@ -40,8 +44,8 @@ check: .venv/ready ## lint, format, types, import rules, generated files
 	@$(VENV)/python docs/cli_reference.py --check
 
 format: .venv/ready ## format the code
-	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks docs
-	@$(VENV)/ruff format --quiet src tests demo benchmarks docs
+	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks soak docs
+	@$(VENV)/ruff format --quiet src tests demo benchmarks soak docs
 
 reference: .venv/ready ## generate the state diagram, the references in docs/, and the manual page
 	@$(VENV)/python docs/diagram.py
@@ -55,4 +59,4 @@ bench: .venv/ready ## measure, side by side with what people use today
 	@$(VENV)/python -m benchmarks
 
 clean: ## remove what was built, and .venv
-	@rm -rf .venv dist build .demo .cache src/*.egg-info
+	@rm -rf .venv dist build .demo .soak .cache src/*.egg-info

@@ -1,0 +1,105 @@
+"""Every upgrade that was ordered, and what became of it. What it says of a verdict is pure.
+
+Rules
+1. No bad release ends Succeeded.
+2. A good release is blamed only on a device that was itself hit meanwhile: a candidate that is
+   killed from outside cannot be told from one that died. An operator or a NATS server that is away
+   is no reason.
+3. A good release is quarantined only where it was blamed.
+4. Where neither the device nor the control plane was hit, a good release succeeds, and a bad one
+   ends with its own cause, unless it was aborted, replaced or refused as quarantined.
+5. What runs in the end is what the last success led to.
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field
+
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind
+from soak.faults import Fault, Kind
+from soak.plane import ControlPlane, Upgrade
+from soak.releases import BY_VERSION, FIRST
+
+CONTROL_PLANE = "the control plane"
+"""Among what was hit."""
+_BY_THE_SOAK = (CauseKind.ABORTED, CauseKind.QUARANTINED)
+"""It ordered so."""
+
+
+@dataclass
+class Ledger:
+    ended: dict[str, Upgrade] = field(default_factory=dict)
+    open: dict[str, Upgrade] = field(default_factory=dict)
+    blamed: set[tuple[str, str]] = field(default_factory=set)
+    """Device and version: ended at least once with a cause that counts against the release."""
+    _heard: dict[str, int] = field(default_factory=dict)
+    """The number of each device's last event that was read."""
+
+    def read(self, plane: ControlPlane, devices: Iterable[str]) -> list[Upgrade]:
+        """Those that have ended since. Blocking. Raises FleetError."""
+        ids = [(device, one) for device in devices for one in self._new(plane, device)]
+        ids += [(upgrade.device, one) for one, upgrade in self.open.items()]
+        now = {one: plane.upgrade(device, one) for device, one in ids}
+        self.open = {one: upgrade for one, upgrade in now.items() if not upgrade.final}
+        ended = [upgrade for upgrade in now.values() if upgrade.final]
+        self.ended |= {upgrade.upgrade_id: upgrade for upgrade in ended}
+        self.blamed |= {(one.device, one.version) for one in ended if _blames(one)}
+        return ended
+
+    def _new(self, plane: ControlPlane, device: str) -> list[str]:
+        ids, self._heard[device] = plane.ordered_since(device, self._heard.get(device, 0))
+        return ids
+
+    def judge(self, ended: Sequence[Upgrade], hit: Set[str]) -> list[Fault]:
+        """Those that ended just now; `hit`: the devices that were struck meanwhile, and maybe
+        CONTROL_PLANE."""
+        found = ((upgrade, self._fault_of(upgrade, hit)) for upgrade in ended)
+        return [Fault(Kind.VERDICT, f"{_named(one)} {fault}") for one, fault in found if fault]
+
+    def _fault_of(self, upgrade: Upgrade, hit: Set[str]) -> str | None:
+        good = BY_VERSION[upgrade.version].good
+        if not good and upgrade.phase == AgentUpgradePhase.SUCCEEDED:
+            return "succeeded, and is bad"
+        if good and _blames(upgrade) and upgrade.device not in hit:
+            return f"is good, and is blamed for {upgrade.cause}"
+        if good and upgrade.cause == CauseKind.QUARANTINED and not self._was_blamed(upgrade):
+            return "is good, and is refused as quarantined"
+        if hit.isdisjoint({upgrade.device, CONTROL_PLANE}) and not _untroubled(upgrade):
+            return f"ended {upgrade.phase}, {upgrade.cause}, although nothing was hit"
+        return None
+
+    def _was_blamed(self, upgrade: Upgrade) -> bool:
+        return (upgrade.device, upgrade.version) in self.blamed
+
+    def wrongly_quarantined(self, device: str, versions: Iterable[str]) -> list[Fault]:
+        """`versions`: those whose digests the device's own journal holds as quarantined."""
+        return [
+            Fault(Kind.VERDICT, f"{device}: {version} is good, never blamed, and quarantined")
+            for version in versions
+            if BY_VERSION[version].good and (device, version) not in self.blamed
+        ]
+
+    def should_run(self, device: str) -> str:
+        done = [
+            upgrade
+            for upgrade in self.ended.values()
+            if upgrade.device == device and upgrade.phase == AgentUpgradePhase.SUCCEEDED
+        ]
+        return max(done, key=lambda one: one.generation).version if done else FIRST.version
+
+
+def _untroubled(upgrade: Upgrade) -> bool:
+    """It ended as it has to where nothing is killed."""
+    release = BY_VERSION[upgrade.version]
+    if upgrade.phase == AgentUpgradePhase.NEVER_STARTED or upgrade.cause in _BY_THE_SOAK:
+        return True
+    if release.good:
+        return upgrade.phase == AgentUpgradePhase.SUCCEEDED
+    return upgrade.cause in release.causes
+
+
+def _blames(upgrade: Upgrade) -> bool:
+    return upgrade.cause is not None and CauseKind(upgrade.cause).counts_against_release
+
+
+def _named(upgrade: Upgrade) -> str:
+    return f"{upgrade.device}: {upgrade.version} (upgrade {upgrade.upgrade_id})"

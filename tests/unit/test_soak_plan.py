@@ -1,0 +1,122 @@
+"""The soak's schedule is a pure function of its seed, and what it says of verdicts is pure."""
+
+from itertools import islice
+
+import pytest
+from soak.ledger import CONTROL_PLANE, Ledger
+from soak.plan import CYCLE, SPARED, Abort, Blow, How, Order, Part, Strike, rounds
+from soak.plane import Upgrade
+from soak.releases import BAD, BY_VERSION, FIRST, GOOD, Release
+
+DEVICES = ("soak-1", "soak-2", "soak-3")
+SEED = 7
+
+
+def blows(seed: int, first: int) -> list[Blow]:
+    return [
+        blow
+        for one in islice(rounds(seed, DEVICES), first)
+        for step in one.steps
+        if isinstance(step.action, Strike)
+        for blow in step.action.blows
+    ]
+
+
+def test_the_same_seed_gives_the_same_rounds_and_another_seed_others() -> None:
+    first = list(islice(rounds(SEED, DEVICES), 5))
+    assert first == list(islice(rounds(SEED, DEVICES), 5))
+    assert first != list(islice(rounds(SEED + 1, DEVICES), 5))
+
+
+def test_a_round_depends_on_its_number_only() -> None:
+    third = next(islice(rounds(SEED, DEVICES), 2, None))
+    assert third == list(islice(rounds(SEED, DEVICES), 5))[2]
+
+
+def test_every_part_is_killed_and_frozen_alone_and_two_at_once() -> None:
+    dealt = {(blow.part, blow.how) for blow in blows(SEED, 2 * CYCLE)}
+    assert dealt == {(part, how) for part in Part for how in How}
+    actions = [step.action for one in islice(rounds(SEED, DEVICES), CYCLE) for step in one.steps]
+    assert {len(one.blows) for one in actions if isinstance(one, Strike)} == {1, 2}
+
+
+def test_every_release_is_ordered_and_some_orders_are_aborted_or_replace_another() -> None:
+    actions = [step.action for one in islice(rounds(SEED, DEVICES), 20) for step in one.steps]
+    orders = [one for one in actions if isinstance(one, Order)]
+    assert {one.version for one in orders} == set(BY_VERSION)
+    assert {one.replace for one in orders} == {one.retry for one in orders} == {True, False}
+    assert any(isinstance(one, Abort) for one in actions)
+
+
+def test_before_a_candidate_is_hit_its_device_has_an_order_that_replaces_any_other() -> None:
+    found = 0
+    for one in islice(rounds(SEED, DEVICES), 20):
+        actions = [step.action for step in one.steps]
+        for number, action in enumerate(actions):
+            blows = action.blows if isinstance(action, Strike) else ()
+            for device in (blow.device for blow in blows if blow.part is Part.CANDIDATE):
+                orders = [
+                    two for two in actions[max(0, number - 2) : number] if isinstance(two, Order)
+                ]
+                assert any(order.device == device and order.replace for order in orders)
+                found += 1
+    assert found > 10
+
+
+def test_the_control_plane_is_spared_in_a_part_of_each_cycle() -> None:
+    cycle = list(islice(rounds(SEED, DEVICES), CYCLE))
+    spared = [one for one in cycle if one.spared]
+    assert len(spared) == SPARED
+    steps = [step.action for one in spared for step in one.steps]
+    struck = [blow for one in steps if isinstance(one, Strike) for blow in one.blows]
+    assert struck
+    assert all(blow.device in DEVICES for blow in struck)
+
+
+def ended(version: str, phase: str, cause: str | None = None, generation: int = 1) -> Upgrade:
+    return Upgrade(
+        "soak-1", f"u{generation}", generation, version, phase, True, cause, waits_for=None
+    )
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda one: one.what)
+def test_a_bad_release_must_not_succeed_and_ends_with_its_own_cause(bad: Release) -> None:
+    hit = {"soak-1", CONTROL_PLANE}
+    assert Ledger().judge([ended(bad.version, "Succeeded")], hit) != []
+    assert Ledger().judge([ended(bad.version, "RolledBack", "interrupted")], hit) == []
+    assert Ledger().judge([ended(bad.version, "RolledBack", "interrupted")], set()) != []
+    assert Ledger().judge([ended(bad.version, "RolledBack", bad.causes[0])], set()) == []
+
+
+def test_a_good_release_succeeds_where_neither_its_device_nor_the_control_plane_was_hit() -> None:
+    interrupted = [ended(GOOD[1].version, "RolledBack", "interrupted")]
+    assert Ledger().judge(interrupted, {"soak-2"}) != []
+    assert Ledger().judge(interrupted, {"soak-1"}) == []
+    assert Ledger().judge(interrupted, {CONTROL_PLANE}) == []
+    assert Ledger().judge([ended(GOOD[1].version, "Failed", "aborted")], set()) == []
+
+
+def test_a_good_release_is_blamed_only_where_its_device_was_hit() -> None:
+    blamed = [ended(GOOD[1].version, "RolledBack", "candidate_died")]
+    assert Ledger().judge(blamed, {"soak-2", CONTROL_PLANE}) != []
+    assert Ledger().judge(blamed, {"soak-1"}) == []
+
+
+def test_a_good_release_is_quarantined_only_where_it_was_blamed() -> None:
+    good = GOOD[1].version
+    refused = [ended(good, "Failed", "quarantined", 2)]
+    ledger = Ledger()
+    assert ledger.judge(refused, {"soak-1"}) != []
+    assert ledger.wrongly_quarantined("soak-1", [good]) != []
+    ledger.blamed.add(("soak-1", good))
+    assert ledger.judge(refused, set()) == []
+    assert ledger.wrongly_quarantined("soak-1", [good, BAD[0].version]) == []
+
+
+def test_what_should_run_is_what_succeeded_last_by_its_generation() -> None:
+    ledger = Ledger()
+    assert ledger.should_run("soak-1") == FIRST.version
+    for one in (ended("1.2.0", "Succeeded", None, 5), ended("1.1.0", "Succeeded", None, 3)):
+        ledger.ended[one.upgrade_id] = one
+    ledger.ended["u6"] = ended("1.3.0", "RolledBack", "interrupted", 6)
+    assert ledger.should_run("soak-1") == "1.2.0"
