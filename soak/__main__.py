@@ -64,18 +64,21 @@ def _soaked(settings: Settings) -> Report:
 
 
 async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Each of the signals cancels it, once, and is then a KeyboardInterrupt."""
-    loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
+    """The first signal cancels it, others hurry nothing. Raises KeyboardInterrupt at its end.
+
+    The signals are heeded so until the loop is closed: its threads may still start something.
+    """
+    loop, task, signalled = asyncio.get_running_loop(), asyncio.create_task(work), asyncio.Event()
     for number in INTERRUPTS:
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    finally:
-        for number in INTERRUPTS:
-            loop.remove_signal_handler(number)
-        heed_interrupts()
+        loop.add_signal_handler(number, signalled.set)
+    waiting = asyncio.create_task(signalled.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not signalled.is_set():
+        return task.result()
+    task.cancel()
+    await asyncio.wait({task})
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

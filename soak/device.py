@@ -51,15 +51,13 @@ class Device:
     powered: bool = True
     longest_gap_s: float = 0.0
     """Without any agent process while powered, up to the last `close_gaps`."""
-    gaps_above: int = 0
-    """How many of them were longer than is allowed."""
 
     async def lose_power(self, for_s: float) -> None:
         """The supervisor and all that it started are killed, and booted again later.
 
         From the moment of the new boot on, the time without an agent counts.
         """
-        self.close_gaps(float("inf"))
+        self.close_gaps()
         self.powered = False
         self.hearing.last_s = None
         await asyncio.to_thread(cut_power, self.machine.root)
@@ -77,11 +75,9 @@ class Device:
             return self.longest_gap_s
         return max(self.longest_gap_s, self.seen.longest_gap_s())
 
-    def close_gaps(self, bound_s: float) -> None:
-        """Count what there was, and begin anew."""
-        gaps = list(self.seen.gaps_s)
-        self.longest_gap_s = max([self.longest_gap_s, *gaps])
-        self.gaps_above += sum(gap > bound_s for gap in gaps)
+    def close_gaps(self) -> None:
+        """Keep the longest of those that have ended, and no other: a soak is long."""
+        self.longest_gap_s = max([self.longest_gap_s, *self.seen.gaps_s])
         self.seen.begin()
 
     def processes(self) -> list[int]:

@@ -28,7 +28,7 @@ from soak.plane import ControlPlane, Upgrade
 from soak.releases import FIRST
 from soak.report import Report
 from soak.strikes import Striker
-from soak.watching import LOST_S, Watcher, operators_plane, watch
+from soak.watching import Watcher, operators_plane, watch
 
 LOOK_S = 1.0
 """Between two looks of the judge."""
@@ -116,7 +116,7 @@ class Soak:
             primary = device.seen.primary()
             parts.append((f"{name}, agent", primary.pid if primary else None))
             parts.append((f"{name}, supervisor", device.seen.supervisor))
-            device.close_gaps(LOST_S)
+            device.close_gaps()
         self.growth.measure(parts, plane.data, time.monotonic())
 
 

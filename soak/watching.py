@@ -59,7 +59,7 @@ class Watcher:
             for device in self.devices.values():
                 for fault in await asyncio.to_thread(self.faults_of_files, device):
                     self.faults[fault] = None
-                if device.powered and device.seen.longest_gap_s() > LOST_S:
+                if device.gap_s() > LOST_S:
                     text = f"{device.name}: no agent for more than {LOST_S:g} s"
                     self.faults[Fault(Kind.LOST, text)] = None
             await asyncio.sleep(LOOK_S)
