@@ -116,9 +116,25 @@ def test_a_monitoring_port_answers_where_it_was_asked_for(tmp_path: Path) -> Non
     assert asyncio.run(run()) == 0
 
 
-def connections(monitor_url: str) -> int:
+def test_it_forgets_all_but_the_last_closed_connections(tmp_path: Path) -> None:
+    async def run() -> int:
+        async with running_nats(tmp_path, monitor=True) as plane:
+            endpoint = plane.device_endpoint("pi-1")
+
+            async def come_and_go() -> None:
+                async with connected(endpoint):
+                    pass
+
+            for _ in range(11):
+                await asyncio.gather(*(come_and_go() for _ in range(10)))
+            return await asyncio.to_thread(connections, plane.server.monitor_url, "closed")
+
+    assert 0 < asyncio.run(run()) <= 100
+
+
+def connections(monitor_url: str, state: str = "open") -> int:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{monitor_url}/connz") as answer:
+    with direct.open(f"{monitor_url}/connz?state={state}") as answer:
         return int(json.load(answer)["num_connections"])
 
 

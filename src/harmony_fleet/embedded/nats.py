@@ -47,6 +47,8 @@ system_account: {system}
 resolver {{ type: full, dir: {resolver}, allow_delete: false, interval: "2m" }}
 # a device that floods its own key must not make the others' puts wait
 jetstream {{ store_dir: {store}, max_buffered_msgs: 500, max_buffered_size: 4MB }}
+# it remembers closed connections, 10000 of them by default at 2.5 KiB each, for a page nobody reads
+max_closed_clients: 100
 ports_file_dir: {ports}
 log_file: {log}
 log_size_limit: 4MB
