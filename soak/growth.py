@@ -45,6 +45,11 @@ class Growth:
                 self.samples.setdefault(name, []).append(found)
         self.data_kib.append(_size_kib(data))
 
+    def last_kib(self, *names: str) -> str:
+        """For whoever looks on."""
+        known = {name: self.samples[name][-1].rss_kib for name in names if name in self.samples}
+        return ", ".join(f"{name} {rss_kib} KiB" for name, rss_kib in known.items())
+
     def faults(self) -> list[Fault]:
         found = [text for name in self.samples for text in self._faults_of(name)]
         if self.data_kib and self.data_kib[-1] > self.data_kib[0] + MOST_MORE_DATA_KIB:

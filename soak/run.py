@@ -145,7 +145,10 @@ async def soak(settings: Settings, say: Say) -> Report:
 
 def _told(running: Soak, one: Round, new: list[Fault], settled_s: float) -> str:
     upgrades = len(running.fleet.judge.ledger.ended)
-    found = f"round {one.number}: settled in {settled_s:.1f} s; {upgrades} upgrades have ended"
+    sizes = running.growth.last_kib("the operator", "NATS")
+    found = (
+        f"round {one.number}: settled in {settled_s:.1f} s; {upgrades} upgrades have ended; {sizes}"
+    )
     return "\n".join([found, *(f"  FAULT, {fault.kind}: {fault.text}" for fault in new)])
 
 
