@@ -26,6 +26,11 @@ def test_what_a_process_takes_in_the_first_third_of_its_life_is_no_growth() -> N
     assert not faults(warm)
 
 
+def test_what_nats_takes_to_fill_its_first_block_is_no_growth_and_more_is() -> None:
+    assert not Growth({"NATS": life(1, 900, 12)}, [100, 100]).faults()
+    assert Growth({"NATS": life(1, 1100, 12)}, [100, 100]).faults()
+
+
 def test_a_short_life_is_not_judged_by_its_slope() -> None:
     assert not faults(life(1, 400, 8))
 
