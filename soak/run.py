@@ -59,6 +59,8 @@ class Soak:
     fleet: Fleet
     striker: Striker
     say: Say
+    commit: str
+    """As it was at the beginning: it may be another by the end."""
     growth: Growth = field(default_factory=Growth)
     refused: Counter[str] = field(default_factory=Counter)
     faults: dict[Fault, None] = field(default_factory=dict)
@@ -123,9 +125,9 @@ class Soak:
 async def soak(settings: Settings, say: Say) -> Report:
     """Raises StageFailed or FleetError where the fleet cannot be started at all."""
     say(f"building the releases, starting a control plane and {settings.devices} devices …")
-    began_s, played = time.monotonic(), 0
+    began_s, played, code = time.monotonic(), 0, commit()
     async with _fleet(settings) as fleet, _striker(fleet) as striker:
-        running = Soak(fleet, striker, say)
+        running = Soak(fleet, striker, say, code)
         at_fault, _ = await running.settle()
         if at_fault:
             words = "; ".join(fault.text for fault in at_fault)
@@ -160,7 +162,7 @@ def _report(settings: Settings, running: Soak, minutes: float, played: int) -> R
         minutes=minutes,
         devices=settings.devices,
         rounds=played,
-        commit=commit(),
+        commit=running.commit,
         upgrades=list(running.fleet.judge.ledger.ended.values()),
         refused=running.refused,
         dealt=striker.dealt,
