@@ -12,7 +12,7 @@ from benchmarks.control_plane import Counted, Process, control_plane
 from benchmarks.light import LightProcesses, light_devices, names, until
 from benchmarks.light_process import VERSIONS
 from benchmarks.table import Figure, quantile
-from harmony_fleet.cli.client import FleetClient
+from harmony_fleet.cli.client import Chosen, FleetClient
 from harmony_fleet.contracts import subjects
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 from harmony_fleet.messaging.connection import Plane
@@ -189,6 +189,7 @@ async def _alone(plane: Process, client: FleetClient) -> Figure:
 
 
 async def _order(client: FleetClient, devices: list[str], version: str) -> None:
-    answer = await asyncio.to_thread(client.upgrade, devices, version, retry=False, replace=False)
+    wanted = Chosen(tuple(devices))
+    answer = await asyncio.to_thread(client.upgrade, wanted, version, retry=False, replace=False)
     refused = [one["reason"] for one in json.loads(answer)["results"] if not one["ordered"]]
     assert not refused, refused[:3]

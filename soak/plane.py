@@ -14,7 +14,7 @@ from demo.at_rest import processes
 from demo.releases import tamper
 from demo.stage import FLEET, UP_LOG, StageFailed, control_plane_pid
 
-from harmony_fleet.cli.client import FleetClient
+from harmony_fleet.cli.client import Chosen, FleetClient
 from harmony_fleet.contracts.errors import FleetError
 from soak.releases import BY_VERSION, Release, build_all
 
@@ -115,7 +115,7 @@ class ControlPlane:
         """None: it was taken; else why not."""
         try:
             with FleetClient(self.data, ANSWER_LIMIT_S) as client:
-                answer = client.upgrade([device], version, retry=retry, replace=replace)
+                answer = client.upgrade(Chosen((device,)), version, retry=retry, replace=replace)
         except FleetError as error:
             return str(error.kind)
         result = json.loads(answer)["results"][0]
@@ -125,7 +125,7 @@ class ControlPlane:
         """None: it was taken; else why not."""
         try:
             with FleetClient(self.data, ANSWER_LIMIT_S) as client:
-                result = json.loads(client.abort([device]))["results"][0]
+                result = json.loads(client.abort(Chosen((device,))))["results"][0]
         except FleetError as error:
             return str(error.kind)
         return None if result["ordered"] else str(result["kind"])

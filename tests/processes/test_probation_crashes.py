@@ -37,7 +37,7 @@ class Bad:
 BAD = {
     "dies-at-once": Bad(DEMO / "crashes_as_primary", "cannot be opened twice", "status=1"),
     "dies-soon": Bad(OVERLAYS / "dies_soon_as_primary", "the sensor bus was lost", "status=1"),
-    "hangs": Bad(OVERLAYS / "hangs_as_primary", "a lock that nobody gives back", "watchdog missed"),
+    "hangs": Bad(DEMO / "hangs_as_primary", "a lock that nobody gives back", "watchdog missed"),
     "reboots": Bad(OVERLAYS / "reboots_as_primary", "", ""),
 }
 

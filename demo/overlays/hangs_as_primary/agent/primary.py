@@ -1,16 +1,14 @@
-"""The primary of a release that is fine beside the old one, and hangs as soon as it stands alone.
+"""The primary of a release that says READY, and then does nothing any more: no watchdog is fed."""
 
-It says READY, feeds no watchdog, and does not hear that it is to end.
-"""
-
-import time
+import logging
+import threading
 
 from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.notify import Notify
 
 
 class Primary:
-    def __init__(self, _config: Config) -> None:
+    def __init__(self, config: Config, *_: object) -> None:
         pass
 
     def stop(self) -> None:
@@ -18,5 +16,6 @@ class Primary:
 
     async def run(self) -> int:
         Notify().ready()
-        while True:
-            time.sleep(60.0)  # noqa: ASYNC251 - as it says: it hangs
+        logging.error("waiting for a lock that nobody gives back")
+        threading.Event().wait()
+        return 0
