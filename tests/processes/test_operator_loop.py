@@ -666,7 +666,8 @@ def test_a_stop_does_not_wait_for_the_history_that_tells_of_it(tmp_path: Path) -
             assert "stop_sent" not in await told(store)
             store.may_be_told.set()
             await world.phase(P.COMMITTED)
-            assert (await told(store))[-3:] == ["candidate_seen", "stop_sent", "phase"]
+            history = ["candidate_seen", "stop_sent", "stop_answered", "phase"]
+            assert (await told(store))[-4:] == history
 
     asyncio.run(run())
 
