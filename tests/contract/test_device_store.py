@@ -226,6 +226,7 @@ def test_it_is_a_write_ahead_log_that_is_synced_at_every_commit(tmp_path: Path) 
     store = SqliteStore(path, FixedClock())
     try:
         assert store.durability == ("wal", 2)
+        assert {path.stat().st_mode & 0o077 for path in path.parent.glob(f"{path.name}*")} == {0}
     finally:
         asyncio.run(store.close())
 

@@ -233,7 +233,7 @@ def test_probation_succeeds_when_its_time_is_reached_and_its_status_was_acknowle
     after, effects = step(reported, TimeRanOut(Deadline.PROBATION))
     assert isinstance(after, Idle)
     assert kind_and_stage(after) == (None, Stage.SUCCEEDED)
-    assert effects == (CloseAttempt(keep=(NEW, OLD)), Report(), ReadOrder())
+    assert effects == (CloseAttempt(keep=(NEW, OLD)), Report())  # one statement says it
 
 
 def test_a_status_that_is_acknowledged_late_ends_probation_late() -> None:

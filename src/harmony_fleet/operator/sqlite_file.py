@@ -3,10 +3,11 @@
 A file that is another program's, of a newer version, or damaged is left as it was.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -50,9 +51,13 @@ class StoreUnusable(StoreError):
 def open_file(path: Path) -> sqlite3.Connection:
     """With its tables, a write-ahead log, and a sync at each commit. Blocks. Raises StoreError.
 
+    A new one can be read by its owner alone.
+
     For one thread at a time, whichever it is.
     """
     with translated(path):
+        with suppress(OSError):  # what keeps it from being made, SQLite says better
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(db, path)

@@ -152,7 +152,8 @@ def _proven_if_both(state: Probation) -> Transition:
     else:
         journal = end(state.journal, Stage.SUCCEEDED, None)
     close = CloseAttempt(keep=(state.running, attempt.from_version))
-    return Idle(state.running, journal), (close, Report(), ReadOrder())
+    waiting = (ReadOrder(),) if attempt.deferred else ()
+    return Idle(state.running, journal), (close, Report(), *waiting)
 
 
 def _ordered(state: Probation, event: OrderRead | OrderUnusable) -> Transition:
