@@ -59,10 +59,11 @@ def started(
     previous: str | None = OLD,
     mark: ExpiryMark | None = None,
     running: str = OLD,
+    link_gone: bool = False,
 ) -> GuardStarted:
     read = JournalRead(found) if isinstance(found, Journal) else found
     return GuardStarted(
-        running, read, link, previous, LATER, STARTS_ALLOWED, mark, "its last lines"
+        running, read, link, previous, LATER, STARTS_ALLOWED, mark, "its last lines", link_gone
     )
 
 
@@ -119,12 +120,22 @@ def test_in_reverting_it_finishes_the_revert_with_the_cause_that_is_journaled() 
     assert (checking.cause, checking.party) == (WHY, Party.GUARD)
 
 
-def test_in_committed_with_the_link_on_the_old_version_it_swaps_again() -> None:
-    recommitting, effects = step(Starting(), started(journal_in(Stage.COMMITTED), link=OLD))
+@pytest.mark.parametrize(("link", "gone"), [(OLD, False), (None, True)])
+def test_in_committed_with_the_link_on_the_old_version_or_gone_it_swaps_again(
+    link: str | None, gone: bool
+) -> None:
+    event = started(journal_in(Stage.COMMITTED), link=link, link_gone=gone)
+    recommitting, effects = step(Starting(), event)
     assert isinstance(recommitting, Recommitting)
     assert attempt_in(recommitting).starts == 1
     assert effects == (SwapLink(NEW),)
     assert step(recommitting, LinkSwapped()) == (GuardDone(recommitting.journal), ())
+
+
+def test_in_committed_what_somebody_put_in_the_links_place_is_left_there() -> None:
+    after, effects = step(Starting(), started(journal_in(Stage.COMMITTED), link=None))
+    assert isinstance(after, GuardDone)
+    assert effects == ()
 
 
 def test_a_swap_again_that_the_disk_refuses_is_left_to_the_primary() -> None:

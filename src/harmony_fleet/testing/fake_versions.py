@@ -51,6 +51,9 @@ class FakeVersions:
     def link_version(self) -> str | None:
         return self.place if isinstance(self.place, str) else None
 
+    def link_gone(self) -> bool:
+        return self.place is None
+
     def previous_version(self) -> str | None:
         return self.previous
 

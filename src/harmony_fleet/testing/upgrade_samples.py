@@ -225,7 +225,10 @@ def began() -> Iterator[PrimaryStarted | GuardStarted]:
         for running in (OLD, NEW, THIRD):
             yield PrimaryStarted(running, found, link, previous)
         for running, mark, allowed in product((OLD, THIRD), marks, (0, STARTS_ALLOWED)):
-            yield GuardStarted(running, found, link, previous, NOW, allowed, mark, "last words")
+            begun = GuardStarted(running, found, link, previous, NOW, allowed, mark, "last words")
+            yield begun
+            if link is None:
+                yield replace(begun, link_gone=True)
 
 
 def _asked() -> Iterator[Event]:

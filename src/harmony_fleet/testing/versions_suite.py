@@ -60,6 +60,7 @@ def name(case: Case) -> str:
 def at_first_nothing_leads_anywhere(world: World) -> None:
     assert world.versions.link_version() is None
     assert world.versions.previous_version() is None
+    assert world.versions.link_gone()
 
 
 def the_link_leads_where_it_was_swapped_to_and_back(world: World) -> None:
@@ -70,6 +71,7 @@ def the_link_leads_where_it_was_swapped_to_and_back(world: World) -> None:
         assert world.digest_behind_link() == digest
     world.versions.swap_link(OLD)
     assert world.versions.link_version() == OLD
+    assert not world.versions.link_gone()
 
 
 def previous_and_the_link_are_two_things(world: World) -> None:
@@ -104,6 +106,7 @@ def a_text_that_is_no_version_is_refused(world: World) -> None:
 
 def a_plain_install_is_kept_and_still_runs(world: World) -> None:
     plain = world.install_plainly()
+    assert not world.versions.link_gone()
     world.versions.capture_revert_target(NEW)
     world.versions.capture_revert_target(NEW)
     assert (world.digest(NEW), world.digest_behind_link()) == (plain, plain)

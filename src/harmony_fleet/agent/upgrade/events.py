@@ -91,6 +91,8 @@ class GuardStarted(Began):
     mark: ExpiryMark | None = None
     evidence: str = ""
     """The last log lines of what ran before, for the cause of a crash loop."""
+    link_gone: bool = False
+    """Nothing lies at the link's place, so that no start could succeed."""
 
 
 @dataclass(frozen=True, slots=True)

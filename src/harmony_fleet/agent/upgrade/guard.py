@@ -70,6 +70,7 @@ def guard(ports: GuardPorts, mark: ExpiryMark | None) -> State:
         ports.starts_allowed,
         mark,
         tail(ports.log),
+        ports.versions.link_gone(),
     )
     durable = found.journal if isinstance(found, JournalRead) else None
     return _drive(ports, first, durable)

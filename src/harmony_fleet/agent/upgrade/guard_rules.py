@@ -52,7 +52,7 @@ def _committed(event: GuardStarted, journal: Journal, attempt: Attempt) -> Trans
     if why is not None:
         return revert.begin(event.running, journal, why, Party.GUARD)
     counted = count(journal, starts=attempt.starts + 1, since=event.now)
-    if event.link == attempt.from_version:
+    if event.link == attempt.from_version or event.link_gone:
         again = Recommitting(event.running, counted, Party.GUARD)
         return again, (SwapLink(attempt.to_version),)
     return GuardDone(counted), ()

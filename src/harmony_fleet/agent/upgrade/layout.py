@@ -70,6 +70,9 @@ class Layout:
     def link_version(self) -> str | None:
         return self._version_behind(self.paths.link)
 
+    def link_gone(self) -> bool:
+        return not os.path.lexists(self.paths.link)
+
     def previous_version(self) -> str | None:
         return self._version_behind(self.paths.previous)
 

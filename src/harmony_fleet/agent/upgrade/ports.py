@@ -61,6 +61,9 @@ class Versions(Protocol):
     def link_version(self) -> str | None:
         """The version that the link leads to; None if it is no link into the versions' folder."""
 
+    def link_gone(self) -> bool:
+        """Nothing lies at the link's place, neither a link nor a program."""
+
     def previous_version(self) -> str | None:
         """The version that `previous` leads to, or None."""
 

@@ -86,6 +86,9 @@ class ProgramOnDisk:
     def link_version(self) -> str | None:
         return self._layout.link_version()
 
+    def link_gone(self) -> bool:
+        return self._layout.link_gone()
+
     def previous_version(self) -> str | None:
         return self._layout.previous_version()
 
