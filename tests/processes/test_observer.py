@@ -14,7 +14,7 @@ from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Marker
 from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
-from harmony_fleet.operator.coordinator import (
+from harmony_fleet.operator.events import (
     Event,
     HeartbeatSeen,
     MarkerSeen,

@@ -9,15 +9,17 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Ended, 
 from harmony_fleet.operator.coordinator import (
     Case,
     Effect,
-    Event,
-    HeartbeatSeen,
-    Ordered,
     SendStop,
-    StatusSeen,
-    StopAnswered,
     Tell,
     WriteMarker,
     step,
+)
+from harmony_fleet.operator.events import (
+    Event,
+    HeartbeatSeen,
+    Ordered,
+    StatusSeen,
+    StopAnswered,
 )
 from harmony_fleet.operator.records import DeviceRecord
 

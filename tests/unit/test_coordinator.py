@@ -42,20 +42,22 @@ from harmony_fleet.contracts.upgrade import (
 )
 from harmony_fleet.operator.coordinator import (
     PAST_KEPT,
-    AbortOrdered,
     BucketWrite,
     Case,
-    Event,
-    MarkerSeen,
     OrderRefused,
     SendStop,
-    SightForgotten,
-    StatusSeen,
-    StopUnanswered,
     WriteMarker,
     bucket_write,
     may_stop,
     step,
+)
+from harmony_fleet.operator.events import (
+    AbortOrdered,
+    Event,
+    MarkerSeen,
+    SightForgotten,
+    StatusSeen,
+    StopUnanswered,
 )
 from harmony_fleet.operator.identity_watch import CALM_INTERVALS
 

@@ -32,23 +32,25 @@ from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.upgrade import ENDED_KEPT, AgentUpgradePhase, Desired
 from harmony_fleet.labels import changes
 from harmony_fleet.operator.coordinator import (
-    AbortOrdered,
     Case,
     Effect,
+    OrderRefused,
+    SendStop,
+    Tell,
+    WriteMarker,
+    step,
+)
+from harmony_fleet.operator.events import (
+    AbortOrdered,
     Event,
     HeartbeatSeen,
     LabelsOrdered,
     MarkerSeen,
     Ordered,
-    OrderRefused,
-    SendStop,
     SightForgotten,
     StatusSeen,
     StopAnswered,
     StopUnanswered,
-    Tell,
-    WriteMarker,
-    step,
 )
 from harmony_fleet.operator.identity_watch import CALM_INTERVALS, Identity, Instance
 from harmony_fleet.operator.records import Order

@@ -14,19 +14,30 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from harmony_fleet.contracts.commands import Answer, Outcome
+from harmony_fleet.contracts.commands import Outcome
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.identity import MAX_COUNT
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
     AgentUpgradePhase,
-    Artifact,
     Desired,
     Marker,
     Status,
 )
 from harmony_fleet.labels import MAX_LABELS, Changes
+from harmony_fleet.operator.events import (
+    AbortOrdered,
+    Event,
+    HeartbeatSeen,
+    LabelsOrdered,
+    MarkerSeen,
+    Ordered,
+    SightForgotten,
+    StatusSeen,
+    StopAnswered,
+    StopUnanswered,
+)
 from harmony_fleet.operator.identity_watch import Identity, observe
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
 from harmony_fleet.operator.verdicts import judge
@@ -57,69 +68,6 @@ class Case:
     candidate: Heartbeat | None = None
     """The latest of a candidate."""
     identity: Identity = field(default_factory=Identity)
-
-
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    upgrade_id: str
-    version: str
-    artifact: Artifact
-    now: str
-    retry: bool = False
-    replace: bool = False
-    """Give the order although another is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class AbortOrdered:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsOrdered:
-    changes: Changes
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatSeen:
-    heartbeat: Heartbeat
-    live: bool
-    """Stored since this operator connected: not a replayed last value."""
-
-
-@dataclass(frozen=True, slots=True)
-class StatusSeen:
-    status: Status
-    now: str
-
-
-@dataclass(frozen=True, slots=True)
-class MarkerSeen:
-    """What the bucket holds for this device: None where it holds nothing readable."""
-
-    marker: Marker | None
-
-
-@dataclass(frozen=True, slots=True)
-class StopAnswered:
-    upgrade_id: str
-    answer: Answer
-    now: str
-
-
-@dataclass(frozen=True, slots=True)
-class StopUnanswered:
-    upgrade_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class SightForgotten:
-    """The plane was lost: what was seen before it may not count any more."""
-
-
-Sighting = HeartbeatSeen | StatusSeen | MarkerSeen | SightForgotten
-"""What the observer reports."""
-Event = Ordered | AbortOrdered | LabelsOrdered | StopAnswered | StopUnanswered | Sighting
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,24 +24,26 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.commands import FleetCommandsClient
 from harmony_fleet.operator.coordinator import (
-    AbortOrdered,
     BucketWrite,
     Case,
     Effect,
-    Event,
-    HeartbeatSeen,
-    LabelsOrdered,
-    Ordered,
     OrderRefused,
     SendStop,
-    Sighting,
-    StopAnswered,
-    StopUnanswered,
     Tell,
     WriteMarker,
     bucket_write,
     may_stop,
     step,
+)
+from harmony_fleet.operator.events import (
+    AbortOrdered,
+    Event,
+    HeartbeatSeen,
+    LabelsOrdered,
+    Ordered,
+    Sighting,
+    StopAnswered,
+    StopUnanswered,
 )
 from harmony_fleet.operator.observer import Observer, read_marker
 from harmony_fleet.operator.orders import Orders

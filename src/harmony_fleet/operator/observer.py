@@ -21,7 +21,7 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import Message, MessagingError
 from harmony_fleet.operator import streams
 from harmony_fleet.operator.complaints import Complaints
-from harmony_fleet.operator.coordinator import (
+from harmony_fleet.operator.events import (
     HeartbeatSeen,
     MarkerSeen,
     SightForgotten,

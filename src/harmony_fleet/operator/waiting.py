@@ -8,7 +8,7 @@ live one, and what comes later never overtakes what came before.
 
 from typing import assert_never
 
-from harmony_fleet.operator.coordinator import (
+from harmony_fleet.operator.events import (
     HeartbeatSeen,
     MarkerSeen,
     SightForgotten,
