@@ -62,7 +62,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     ends_s = time.monotonic() + SOON_S
     while not condition():
         assert time.monotonic() < ends_s, f"it never came true: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def build_stoppable(folder: Path, overlay: Path | None = None, version: str = NEW) -> Path:
