@@ -6,21 +6,8 @@ from typing import Any, Final
 from harmony_fleet.contracts.commands import Answer, Outcome
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Ended, Status
-from harmony_fleet.operator.coordinator import (
-    Case,
-    Effect,
-    SendStop,
-    Tell,
-    WriteMarker,
-    step,
-)
-from harmony_fleet.operator.events import (
-    Event,
-    HeartbeatSeen,
-    Ordered,
-    StatusSeen,
-    StopAnswered,
-)
+from harmony_fleet.operator.coordinator import Case, Effect, SendStop, Tell, WriteMarker, step
+from harmony_fleet.operator.events import Event, HeartbeatSeen, Ordered, StatusSeen, StopAnswered
 from harmony_fleet.operator.records import DeviceRecord
 
 NOW: Final = "2026-01-01T00:00:00Z"

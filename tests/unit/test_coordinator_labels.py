@@ -2,14 +2,8 @@ import pytest
 from tests.unit.coordinator_cases import HEARD, after, fed, ordered, told
 
 from harmony_fleet.labels import MAX_LABELS, Label, changes
-from harmony_fleet.operator.coordinator import (
-    OrderRefused,
-    Tell,
-    step,
-)
-from harmony_fleet.operator.events import (
-    LabelsOrdered,
-)
+from harmony_fleet.operator.coordinator import OrderRefused, Tell, step
+from harmony_fleet.operator.events import LabelsOrdered
 
 
 def labelled(*words: str) -> LabelsOrdered:

@@ -16,11 +16,7 @@ from tests.unit.coordinator_cases import (
 )
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
-from harmony_fleet.operator.events import (
-    MarkerSeen,
-    SightForgotten,
-    Sighting,
-)
+from harmony_fleet.operator.events import MarkerSeen, SightForgotten, Sighting
 from harmony_fleet.operator.waiting import Waiting
 
 SIGHTINGS: list[Sighting] = [

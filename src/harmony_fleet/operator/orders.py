@@ -8,15 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Selector
-from harmony_fleet.operator.coordinator import (
-    Case,
-    OrderRefused,
-    step,
-)
-from harmony_fleet.operator.events import (
-    AbortOrdered,
-    Ordered,
-)
+from harmony_fleet.operator.coordinator import Case, OrderRefused, step
+from harmony_fleet.operator.events import AbortOrdered, Ordered
 from harmony_fleet.operator.ports import Clock, DeviceStore, Ids, Versioned
 from harmony_fleet.operator.results import NothingSelected, UnknownRelease, Wanted
 from harmony_fleet.operator.way_back import way_back
