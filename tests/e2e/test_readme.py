@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.e2e.typed import ROOT, UP, shell, started, typed
+from tests.e2e.typed import ROOT, UP, free_port, shell, started, typed
 
 pytestmark = pytest.mark.e2e
 
@@ -20,6 +20,6 @@ def test_the_readmes_commands_work_as_they_are_printed(tmp_path: Path) -> None:
     first, *rest = commands()
     assert first == UP
     with shell(tmp_path) as process:
-        text = typed(process, [started(tmp_path), *rest], "ALL-DONE")
+        text = typed(process, [started(tmp_path, free_port()), *rest], "ALL-DONE")
     assert text.count("0.2.0  Succeeded") >= 3, text
     assert "Traceback" not in text

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +15,23 @@ VENV = Path(sys.executable).parent
 UP = "fleet up &"
 
 
-def started(home: Path) -> str:
-    """`fleet up &` on any free port, since whoever tests may have a fleet, and once it is up."""
+LIMIT_S = 300.0
+"""For all that is typed at once."""
+
+
+def free_port() -> int:
+    """Of this moment: whoever tests may have a fleet of their own at the usual one."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def started(home: Path, port: int) -> str:
+    """`fleet up &`, at the same port each time, and once it is up."""
     up = home / "harmony-fleet" / "up.json"
     waiting = f"for i in $(seq 300); do [ -e {up} ] && break; sleep 0.1; done"
-    return f"rm -f {up}; fleet up --port 0 >>{home}/up.log 2>&1 &\noperator=$!; {waiting}"
+    return f"rm -f {up}; fleet up --port {port} >>{home}/up.log 2>&1 &\noperator=$!; {waiting}"
 
 
 @contextmanager
@@ -55,8 +69,13 @@ def typed(process: "subprocess.Popen[str]", lines: list[str], done: str) -> str:
     process.stdin.write("\n".join(["set -e", *lines, f"echo {done}"]) + "\n")
     process.stdin.flush()
     said: list[str] = []
-    for line in process.stdout:
-        if line == f"{done}\n":
-            return "".join(said)
-        said.append(line)
-    raise AssertionError("a command failed:\n" + "".join(said))
+    limit = threading.Timer(LIMIT_S, os.killpg, (process.pid, signal.SIGTERM))
+    limit.start()
+    try:
+        for line in process.stdout:
+            if line == f"{done}\n":
+                return "".join(said)
+            said.append(line)
+    finally:
+        limit.cancel()
+    raise AssertionError("a command failed, or came to no end:\n" + "".join(said))
