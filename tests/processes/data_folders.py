@@ -11,6 +11,9 @@ from harmony_fleet.operator.sqlite_store import SqliteStore
 from harmony_fleet.operator.system import SystemClock
 
 ARTIFACT = b"an agent" * 1000
+SIGNATURE = "signature-of-the-link-0123456789"
+"""Whoever has it can download what the link leads to."""
+ELSEWHERE = f"https://files.example/agent?X-Amz-Signature={SIGNATURE}&sig=short-one"
 NAME = f"fleet-agent-v1.0.0-{hashlib.sha256(ARTIFACT).hexdigest()[:16]}"
 
 
@@ -29,3 +32,4 @@ async def fill(store_file: Path, *device_ids: str) -> None:
             await store.save(DeviceRecord(device_id, "1.0.0"), 0)
         digest = hashlib.sha256(ARTIFACT).hexdigest()
         await store.add_release(Release("1.0.0", NAME, len(ARTIFACT), digest, ">=3.11", "now"))
+        await store.add_release(Release("1.1.0", "", 100, "b" * 64, "", "now", ELSEWHERE))

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import re
 import shutil
 import stat
@@ -89,7 +90,7 @@ def test_a_backup_holds_everything_and_only_its_owner_can_read_it(
 
 def test_it_says_that_it_is_secret_and_what_to_do_next(fleet: Fleet, tmp_path: Path) -> None:
     ran = fleet.cli("backup", str(tmp_path / "another"))
-    assert "2 devices, 1 release" in ran.out
+    assert "2 devices, 2 releases" in ran.out
     assert "keep it secret" in ran.out
     ran = fleet.cli("restore", str(fleet.backup), "--replace")
     assert "next: `fleet up`" in ran.out
@@ -277,6 +278,16 @@ def test_a_backup_that_is_not_whole_and_right_changes_nothing(
     assert contents(fleet.data) == before
     assert not left_over(fleet.data)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["backup", "data"]
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        ran = fleet.cli("restore", str(path), "--replace")
+        assert ran.status == 2
+        assert "not a regular file" in ran.err
 
 
 def test_a_link_in_a_backup_is_refused(fleet: Fleet) -> None:

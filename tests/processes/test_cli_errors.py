@@ -308,6 +308,12 @@ def test_following_one_upgrade_leaves_the_others_out(fleet: Cli, script: Script)
         assert ran.wait(20) == 130
 
 
+def test_an_upgrade_that_is_not_known_is_not_followed(fleet: Cli, script: Script) -> None:
+    ran = fleet("device", "events", "local-1", "--follow", "--upgrade", "f" * 32)
+    assert ran.status == 2
+    assert "f" * 32 in ran.err  # as the operator says it
+
+
 def test_watching_and_following_in_json_are_json_lines(fleet: Cli, script: Script) -> None:
     script.looks = [[device()], [device(version="1.1.0")]]
     with _fleet(fleet.data, "device", "list", "--watch", "--json") as ran:

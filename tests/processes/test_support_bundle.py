@@ -44,6 +44,7 @@ STRANGERS: Final = (
     "https://someone:with/a-slash-in-the-middle@host.example/path",
     "password = correct-horse-battery-staple",
     "api_key: 0123456789-of-somebody",
+    "fetching https://files.example/a?X-Amz-Credential=AKIAEXAMPLE&sig=QWErty12345%2Babc ended",
     "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHRoaXMtaXMtYS10ZXN0\n-----END KEY-----",
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUtYW5k",
 )
@@ -53,6 +54,10 @@ PARTS_OF_STRANGERS: Final = (
     "a-slash-in-the-middle",
     "correct-horse-battery-staple",
     "0123456789-of-somebody",
+    "AKIAEXAMPLE",
+    "QWErty12345",
+    "short-one",
+    "signature-of-the-link",
     "MC4CAQAwBQYDK2VwBCIEIHRoaXMtaXMtYS10ZXN0",
     "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUtYW5k",
 )

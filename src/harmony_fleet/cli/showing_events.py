@@ -21,8 +21,8 @@ def show_events(
     """Raises Refused: there is no such device, or no such upgrade of it."""
     pages = list(_pages(client, device_id, 0))
     events = [event for page in pages for event in read(Events, page).events]
-    if upgrade_id is not None and not any(event.upgrade_id == upgrade_id for event in events):
-        client.upgrade_of(device_id, upgrade_id)  # the operator says that there is none
+    if upgrade_id is not None:
+        _refuse_unknown(client, device_id, upgrade_id, pages)
     if settings.as_json:
         every = [event for page in pages for event in parsed(page)["events"]]
         say_document({"events": _only(every, upgrade_id)})
@@ -34,7 +34,10 @@ def show_events(
 
 
 def follow_events(settings: Settings, device_id: str, upgrade_id: str | None) -> None:
-    """Until it is interrupted."""
+    """Until it is interrupted. Raises Refused: there is no such upgrade of the device."""
+    if upgrade_id is not None:
+        with settings.connect() as client:
+            _refuse_unknown(client, device_id, upgrade_id, list(_pages(client, device_id, 0)))
     after = 0
 
     def news(client: FleetClient) -> list[bytes]:
@@ -48,6 +51,15 @@ def follow_events(settings: Settings, device_id: str, upgrade_id: str | None) ->
                 _say_each(_only(parsed(page)["events"], upgrade_id))
             else:
                 _say_events([e for e in events if upgrade_id in {None, e.upgrade_id}])
+
+
+def _refuse_unknown(
+    client: FleetClient, device_id: str, upgrade_id: str, pages: list[bytes]
+) -> None:
+    """One that nothing is told of may still be kept: the operator says whether there is none."""
+    told = {event.upgrade_id for page in pages for event in read(Events, page).events}
+    if upgrade_id not in told:
+        client.upgrade_of(device_id, upgrade_id)
 
 
 def _pages(client: FleetClient, device_id: str, after: int) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ read than the manifest announced, however much a member unpacks to.
 """
 
 import hashlib
+import os
 import stat
 import struct
 import zipfile
@@ -80,10 +81,13 @@ def opened(path: Path) -> Iterator[Archive]:
     Raises BackupUnusable.
     """
     try:
-        file = path.open("rb")
+        # Opening a named pipe would wait for its writer.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         raise _unusable(path, f"it cannot be read ({error.strerror or error})") from error
     with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _unusable(path, "it is not a regular file")
         try:
             archive = zipfile.ZipFile(file)
         except _BROKEN as error:

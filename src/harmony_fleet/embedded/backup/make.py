@@ -108,6 +108,8 @@ def _fill(archive: zipfile.ZipFile, data: Path, copy: Path, now: str) -> Manifes
     files += [_add(archive, name, data / name) for name in (*REQUIRED[1:], *_resolved(data))]
     missing = []
     for release in found.releases:
+        if not release.artifact_name:
+            continue  # on another server, and never here
         name, path = f"{ARTIFACTS}{release.artifact_name}", data / ARTIFACTS / release.artifact_name
         if is_whole(path, release):
             files.append(_add(archive, name, path))

@@ -24,6 +24,8 @@ _PATTERNS: Final = (
     # a JWT, or a part of one from its beginning: every JSON object in base64 begins like this
     (re.compile(r"ey[IJK][A-Za-z0-9_.=-]{10,}"), HIDDEN),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {HIDDEN}"),
+    # what is asked of a web server: a signed link is as good as a password
+    (re.compile(r"(?i)(https?://[^\s\"'<>?#]*)[?#][^\s\"'<>]*"), rf"\1?{HIDDEN}"),
     # user and password of a URL, also with a slash that should have been escaped
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]*@"), rf"\1{HIDDEN}@"),
     (
