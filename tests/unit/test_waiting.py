@@ -68,6 +68,17 @@ def test_what_was_seen_before_a_loss_stays_before_it() -> None:
     assert taken(candidate(), SightForgotten(), candidate()) == [SightForgotten(), candidate()]
 
 
+def test_a_loss_that_waits_is_known_until_it_is_taken() -> None:
+    waiting = Waiting()
+    waiting.put(candidate())
+    assert not waiting.loss
+    waiting.put(SightForgotten())
+    waiting.take()
+    assert waiting.loss
+    waiting.take()
+    assert not waiting.loss
+
+
 @given(st.lists(st.sampled_from(SIGHTINGS), max_size=60))
 def test_however_many_come_few_wait(sightings: list[Sighting]) -> None:
     assert len(taken(*sightings)) <= 7

@@ -266,7 +266,8 @@ class Operator:
         device = self._devices[device_id]
         async with device.lock:
             await self._reload(device)
-        return device.case
+        # A loss of the plane that waits for its turn counts already: what was seen is old.
+        return replace(device.case, seen_upgrade=None) if device.waiting.loss else device.case
 
     async def _as_stored(self, found: Versioned) -> Sight:
         """Read again only where this operator holds another revision, or none."""

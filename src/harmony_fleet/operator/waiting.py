@@ -26,6 +26,11 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._events)
 
+    @property
+    def loss(self) -> bool:
+        """Whether a loss of the plane is among them."""
+        return (SightForgotten,) in self._events
+
     def put(self, event: Sighting) -> bool:
         """Whether it is one more; else it takes the place of an older one, behind all others."""
         kind = _kind(event)

@@ -10,6 +10,7 @@ from harmony_fleet.embedded.data_folder import TOKEN
 from harmony_fleet.embedded.doctor.finding import Finding, ok, problem, warning
 from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import Release
+from harmony_fleet.operator.sqlite_file import RESTORE
 from harmony_fleet.operator.sqlite_snapshot import stored
 
 STORE: Final = "store"
@@ -28,10 +29,17 @@ def look_at_store(data: Path) -> Iterable[Finding]:
     try:
         found = stored(path)
     except StoreError as error:
-        yield problem(STORE, str(error).partition(": ")[0], f"end `fleet up`; {BACKUP}")
+        yield _no_use(str(error))
         return
     yield ok(STORE, f"whole; devices: {len(found.devices)}, releases: {len(found.releases)}")
     yield _releases(data / "artifacts", found.releases)
+
+
+def _no_use(words: str) -> Finding:
+    """A backup is for what is damaged; a file that is busy or newer has a mend of its own."""
+    what, _, mend = words.rpartition(": ")
+    damaged = words.endswith(RESTORE)
+    return problem(STORE, what, f"end `fleet up`; {BACKUP}" if damaged else mend)
 
 
 def _no_store(data: Path, path: Path) -> Finding:
