@@ -10,6 +10,7 @@ are not taken.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -106,9 +107,9 @@ def check_changes(asked: Changes) -> Changes:
     keys = [*(one.key for one in asked.put), *asked.removed]
     if not keys:
         raise InvalidValue("no label is named: say key=value to put one, key- to remove one")
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InvalidValue(f"label {key!r} is named twice: what is wanted of it is not clear")
+    if len(set(keys)) < len(keys):
+        twice = next(key for key, times in Counter(keys).items() if times > 1)
+        raise InvalidValue(f"label {twice!r} is named twice: what is wanted of it is not clear")
     return asked
 
 

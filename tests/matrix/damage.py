@@ -143,6 +143,15 @@ def old_file(device: Device) -> Path:
     return device.machine.versions / f"fleet-agent-v{OLD}"
 
 
+def new_file(device: Device) -> Path:
+    return device.machine.versions / f"fleet-agent-v{NEW}"
+
+
+def link_and_new_file_gone(device: Device) -> None:
+    link(device).unlink()
+    new_file(device).unlink()
+
+
 def link_becomes_a_plain_file(device: Device) -> None:
     """As where somebody copies a program over it."""
     program = device.machine.link.resolve().read_bytes()

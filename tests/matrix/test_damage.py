@@ -37,6 +37,8 @@ UNREADABLE = {
 }
 LOST = (Phase.UNRESOLVED, Kind.JOURNAL_LOST)
 DONE = (Phase.SUCCEEDED, None)
+CRASHED = (Phase.ROLLED_BACK, Kind.CRASH_LOOP)
+"""No start of it succeeds, for whatever reason."""
 
 JOURNALS = [
     *(
@@ -74,6 +76,8 @@ FILES = [
     Row("the way back is cut in half", d.half(d.old_file), d.PROBATION, *DONE, NEW),
     Row("the link is gone", d.gone(d.link), d.ARMED, Phase.ROLLED_BACK, Kind.INTERRUPTED, OLD),
     Row("the link is gone", d.gone(d.link), d.PROBATION, *DONE, NEW),
+    Row("the new file is gone", d.gone(d.new_file), d.PROBATION, *CRASHED, OLD),
+    Row("link and new file are gone", d.link_and_new_file_gone, d.PROBATION, *CRASHED, OLD),
     Row("the link is a plain file", d.link_becomes_a_plain_file, d.IDLE, *DONE, NEW),
 ]
 

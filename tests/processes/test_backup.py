@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from tests.processes.data_folders import NAME, fill, served_once
 from tests.processes.stand_in_api import Cli
 
 from harmony_fleet.embedded.accounts import Accounts
+from harmony_fleet.embedded.backup import pending
+from harmony_fleet.embedded.backup.make import back_up
 from harmony_fleet.embedded.data_folder import held
+from harmony_fleet.embedded.new_file import FileRefused
 from harmony_fleet.operator.sqlite_file import open_file
 
 PARTS = ("fleet.db", "token", "nats-port", "artifacts", "nats")
@@ -110,8 +114,49 @@ def test_a_file_may_be_named_as_seen_from_here_and_the_folder_in_any_letters(
 def test_a_file_that_is_there_is_never_written_over(fleet: Fleet) -> None:
     before = fleet.backup.read_bytes()
     ran = fleet.cli("backup", str(fleet.backup), "--json")
-    assert (ran.status, ran.error["kind"]) == (2, "backup_refused")
+    assert (ran.status, ran.error["kind"]) == (2, "file_refused")
     assert fleet.backup.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "data/token/x", "no/such/folder"])
+def test_a_file_that_cannot_be_made_is_bad_input(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in ("backup", "support-bundle"):
+        ran = fleet.cli(command, name, "--json")
+        assert (ran.status, ran.error["kind"]) == (2, "file_refused"), ran
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["backup", "data"]
+
+
+def test_of_two_backups_to_one_file_at_once_one_is_made_and_is_whole(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    file = tmp_path / "both"
+
+    def tried(_: int) -> str:
+        try:
+            back_up(fleet.data, file)
+        except FileRefused:
+            return "refused"
+        return "made"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(tried, range(4))) == ["made", "refused", "refused", "refused"]
+    assert fleet.cli("restore", str(file), "--replace").status == 0
+    assert not left_over(tmp_path)
+
+
+def test_a_file_system_without_hard_links_takes_a_backup(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert fleet.cli("backup", str(tmp_path / "another")).status == 0
+    assert fleet.cli("restore", str(tmp_path / "another"), "--replace").status == 0
+    assert not left_over(tmp_path)
 
 
 def test_what_is_no_data_folder_is_not_backed_up(fleet: Fleet, tmp_path: Path) -> None:
@@ -277,7 +322,8 @@ def test_a_backup_that_is_not_whole_and_right_changes_nothing(
         assert re.search(words, ran.error["message"])
     assert contents(fleet.data) == before
     assert not left_over(fleet.data)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["backup", "data"]
+    assert {one.name for one in (tmp_path / "new").glob("*")} <= {"up.lock"}
+    assert not left_over(tmp_path)
 
 
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(
@@ -333,10 +379,31 @@ def test_any_byte_that_is_damaged_is_noticed_or_does_no_harm(fleet: Fleet, tmp_p
             shutil.rmtree(new.data)
         else:
             assert ran.error["kind"] == "backup_unusable"
-            assert not new.data.exists()
+            assert {one.name for one in new.data.glob("*")} <= {"up.lock"}
 
 
 # A restore that is cut off
+
+
+def test_a_restore_that_fails_once_it_is_decided_says_so_and_the_next_start_finishes_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = contents(fleet.data)
+    with held(fleet.data) as folder:
+        asyncio.run(fill(folder.store, "pi-3"))
+    (fleet.data / "token").write_text("t" * 43 + "\n")
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error", "token")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pending, "_put_in", refuse)
+        assert fleet.restore("--replace") == (1, "restore_unfinished")
+    with held(fleet.data):
+        pass
+    assert contents(fleet.data) == new
+    assert not left_over(fleet.data)
+
 
 DIE = """
 import os, sys

@@ -237,6 +237,7 @@ def test_a_named_device_that_runs_it_already_is_bad_input(fleet: Cli, script: Sc
         ("upgrade", "local-1"),
         ("upgrade", "local-1", "--to", "1.1.0", "--timeout", "3"),
         ("upgrade", "local-1", "--to", "1.1.0", "--timeout", "-1", "--wait"),
+        ("upgrade", "local-1", "--to", "1.1.0", "--timeout", "nan", "--wait"),
         ("upgrade", "local-1", "--to", "1.1"),
         ("upgrade", "local-1", "--to", "../../1.1.0"),
         ("upgrade", "local-1", "--to", "1.1.0+build"),

@@ -959,3 +959,40 @@ def test_the_marker_of_an_abort_is_never_written_over_by_an_operator_that_has_no
         assert set(written) == {Desired.ABORT}
 
     with_two(tmp_path, use)
+
+
+class SlowToMeet(FakeStore):
+    """Takes its time over a device that it does not hold yet."""
+
+    def __init__(self) -> None:
+        super().__init__(QuickClock())
+        self.may_go_on, self.asked = asyncio.Event(), 0
+
+    async def load(self, device_id: str) -> Versioned | None:
+        self.asked += 1
+        await self.may_go_on.wait()
+        return await super().load(device_id)
+
+
+def test_a_newcomer_that_talks_without_a_pause_is_met_once_and_its_last_word_counts(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        store = SlowToMeet()
+        async with (
+            running_nats(tmp_path) as nats,
+            operating(nats, store) as world,
+            fake_device(nats) as device,
+        ):
+            for _ in range(100):
+                await device.beat()
+            await until(lambda: store.asked > 0)
+            async with fake_device(nats, "pi-2") as another:
+                await another.beat()
+                await until(lambda: store.asked > 1)
+            assert store.asked == 2
+            store.may_go_on.set()
+            await until(lambda: world.knows(device.device_id))
+            await until(lambda: beat_of(world, device) == 100)
+
+    asyncio.run(run())

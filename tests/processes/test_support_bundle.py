@@ -212,7 +212,7 @@ def test_a_file_that_is_there_is_never_written_over(
     fleet: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = fleet("support-bundle", str(tmp_path / "backup"), "--json")
-    assert (ran.status, ran.error["kind"]) == (2, "bundle_refused")
+    assert (ran.status, ran.error["kind"]) == (2, "file_refused")
     monkeypatch.chdir(tmp_path)
     assert fleet("support-bundle").status == 0
     assert len(list(tmp_path.glob("fleet-support-*.zip"))) == 1

@@ -1,5 +1,7 @@
 """Arguments that several commands take, checked where they enter, completed from the operator."""
 
+import math
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -51,6 +53,21 @@ class UpgradeId(click.ParamType[str]):
         self, value: str, _param: click.Parameter | None, _context: click.Context | None
     ) -> str:
         return check_upgrade_id(value)
+
+
+class Seconds(click.FloatRange):
+    """Zero or more; `inf` is as long as it takes."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0.0)
+
+    def convert(
+        self, value: float, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        seconds = super().convert(value, param, context)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, context)
+        return seconds
 
 
 class SelectorText(click.ParamType[str]):

@@ -18,10 +18,10 @@ _BAD_INPUT_KINDS: Final = frozenset(
         InvalidValue.kind,
         "not_an_artifact",
         "config",
+        "file_refused",
         "backup_refused",
         "backup_unusable",
         "restore_refused",
-        "bundle_refused",
     }
 )
 """Errors of packages that are loaded only by the command that needs them."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harmony_fleet.cli.arguments import Version, devices_argument, selector_option
+from harmony_fleet.cli.arguments import Seconds, Version, devices_argument, selector_option
 from harmony_fleet.cli.settings import FleetCommand, settings
 
 if TYPE_CHECKING:
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 _waits = click.option(
     "--wait", "waits", is_flag=True, help="Until each has ended; shows the way there."
 )
-_timeout = click.option(
-    "--timeout", type=click.FloatRange(min=0.0), metavar="S", help="Wait no longer."
-)
+_timeout = click.option("--timeout", type=Seconds(), metavar="S", help="Wait no longer.")
 
 
 @click.command(cls=FleetCommand)

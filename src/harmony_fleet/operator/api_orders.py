@@ -92,16 +92,16 @@ def _some(asked: AbortRequest | RollbackRequest) -> Wanted:
 
 def _wanted(devices: Sequence[str] | None, text: str | None) -> Wanted | None:
     if text is None:
-        return None if devices is None else _each_once(devices)
+        return None if devices is None else _named(devices)
     if devices is not None:
         raise BadRequest("the request's body: name `devices` or say a `selector`, not both")
     return selector(text)
 
 
-def _each_once(names: Sequence[str]) -> list[str]:
+def _named(names: Sequence[str]) -> list[str]:
     if not names:
         raise BadRequest("the request's body: `devices` is empty; name at least one")
-    return list(dict.fromkeys(check_device_id(name) for name in names))
+    return [check_device_id(name) for name in names]
 
 
 def _results(found: Sequence[OrderResult]) -> Results:

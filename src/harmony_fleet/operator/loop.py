@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -105,6 +106,7 @@ class Operator:
         self._commands = FleetCommandsClient(plane, settings.command_limit_s)
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._devices: dict[str, _Device] = {}
+        self._newcomers: dict[str, Waiting] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # What people ask
@@ -178,7 +180,10 @@ class Operator:
         """The observer's report. What changes nothing is settled here, without a task."""
         device = self._devices.get(device_id)
         if device is None:
-            self._spawn(self._take(device_id, event))
+            if device_id not in self._newcomers:
+                self._newcomers[device_id] = Waiting()
+                self._spawn(self._meet(device_id))
+            self._newcomers[device_id].put(event)
             return
         if device.free:
             after, effects = step(device.case, event)
@@ -188,13 +193,22 @@ class Operator:
         if device.waiting.put(event):
             self._spawn(self._take_oldest(device))
 
+    async def _meet(self, device_id: str) -> None:
+        """However much a newcomer says, it is adopted once, and then taken at its newest words."""
+        try:
+            await self._adopt(device_id)
+        finally:
+            said = self._newcomers.pop(device_id)
+        while said:
+            self._saw(device_id, said.take())
+
     async def _take_oldest(self, device: _Device) -> None:
         async with device.lock:
             await self._decide(device, device.waiting.take())
 
     async def _take(self, device_id: str, event: Event) -> None:
-        """Decide, store, perform. Raises OrderRefused, StoreError."""
-        device = self._devices.get(device_id) or await self._adopt(device_id)
+        """Decide, store, perform. Raises UnknownDevice, OrderRefused, StoreError."""
+        device = self._known(device_id)
         async with device.lock:
             await self._decide(device, event)
 
@@ -222,8 +236,10 @@ class Operator:
         """History beside a record that did not change: no decision waits for it, or fails by it."""
         try:
             async with device.lock:
-                await self._reload(device)
-                await self._save(device, device.case, told)
+                while True:
+                    await self._reload(device)
+                    with suppress(Conflict):
+                        return await self._save(device, device.case, told)
         except StoreError as error:
             name = device.case.record.device_id
             logger.error("missing from the history of %s: %s (%s)", name, told, error)

@@ -29,6 +29,12 @@ class ReleaseExists(FleetError):
 
     kind = "release_exists"
 
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"release {version} is there already, with other bytes: a version is never changed; "
+            "build the new bytes under a new version"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Versioned:

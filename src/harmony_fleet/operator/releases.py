@@ -64,7 +64,7 @@ class Shelf:
             )
         there = await self.store.release(version)
         if there is not None and there.sha256 != file.sha256:
-            raise ReleaseExists(_taken(version))
+            raise ReleaseExists(version)
         here = there is not None and there.url is None
         release = there if there and here else self._release(file)
         path = self.folder / release.artifact_name
@@ -84,7 +84,7 @@ class Shelf:
         """
         there = await self.store.release(version)
         if there is not None and there.sha256 != elsewhere.sha256:
-            raise ReleaseExists(_taken(version))
+            raise ReleaseExists(version)
         if there is not None and there.artifact_name and there.size_bytes != elsewhere.size_bytes:
             raise InvalidValue(
                 f"release {version} has {there.size_bytes} bytes, which were counted here, not "
@@ -92,10 +92,7 @@ class Shelf:
             )
         release = there or Release(version, "", 0, elsewhere.sha256, "", self.clock.now())
         release = replace(release, url=elsewhere.url, size_bytes=elsewhere.size_bytes)
-        try:
-            return await self.store.replace_release(release), there is None
-        except ReleaseExists as error:
-            raise ReleaseExists(_taken(version)) from error
+        return await self.store.replace_release(release), there is None
 
     def _release(self, file: ReleaseFile) -> Release:
         version = file.manifest.version
@@ -111,10 +108,10 @@ class Shelf:
     async def _record(self, release: Release, path: Path) -> Release:
         try:
             return await self.store.add_release(release)
-        except ReleaseExists as error:
+        except ReleaseExists:
             # Somebody was faster with other bytes: no record will ever name this file.
             await asyncio.to_thread(path.unlink, missing_ok=True)
-            raise ReleaseExists(_taken(release.version)) from error
+            raise
 
 
 @contextmanager
@@ -164,10 +161,3 @@ def _translated(path: Path) -> Iterator[None]:
             f"the artifacts folder {path.parent} cannot be written ({error.strerror or error}): "
             "check its permissions and its disk"
         ) from error
-
-
-def _taken(version: str) -> str:
-    return (
-        f"release {version} is there already, with other bytes: a version is never changed; "
-        "build the new bytes under a new version"
-    )

@@ -9,9 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from harmony_fleet.operator.ports import StoreError
+
+T = TypeVar("T")
 
 SCHEMA: Final = 1
 APPLICATION_ID: Final = 0x464C5431
@@ -91,6 +95,16 @@ def translated(path: Path) -> Iterator[None]:
 
 def number(db: sqlite3.Connection, query: str) -> int:
     return int(db.execute(query).fetchone()[0])
+
+
+def decoded(path: Path, kind: type[T], body: bytes) -> T:
+    """A record of the file at `path`. Raises StoreUnusable."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, TypeError) as error:  # TypeError: a column of another type
+        raise StoreUnusable(
+            f"{path} holds a {kind.__name__} that cannot be read ({error}): {RESTORE}"
+        ) from error
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

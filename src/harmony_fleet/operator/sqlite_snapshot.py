@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Release
 from harmony_fleet.operator.sqlite_file import (
     BUSY_TIMEOUT_MS,
     RESTORE,
     StoreUnusable,
+    decoded,
     require_ours,
     translated,
 )
@@ -77,9 +76,4 @@ def check(db: sqlite3.Connection, path: Path) -> None:
 
 def _records(db: sqlite3.Connection, path: Path, query: str, kind: type[T]) -> Iterator[T]:
     for (body,) in db.execute(query):
-        try:
-            yield msgspec.json.decode(body, type=kind)
-        except (msgspec.MsgspecError, TypeError) as error:
-            raise StoreUnusable(
-                f"{path} holds a {kind.__name__} that cannot be read ({error}): {RESTORE}"
-            ) from error
+        yield decoded(path, kind, body)

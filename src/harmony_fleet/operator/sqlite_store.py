@@ -20,8 +20,7 @@ import msgspec
 from harmony_fleet.operator.ports import Clock, ReleaseExists, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 from harmony_fleet.operator.sqlite_file import (
-    RESTORE,
-    StoreUnusable,
+    decoded,
     number,
     open_file,
     transaction,
@@ -143,28 +142,17 @@ class SqliteStore:
             self._db.execute(query, (release.version, msgspec.json.encode(release)))
             return release
         if there.sha256 != release.sha256:
-            raise ReleaseExists(
-                f"release {release.version} is there already, with other bytes: a version is never "
-                "changed; build the new bytes under a new version"
-            )
+            raise ReleaseExists(release.version)
         return there
 
     def _release(self, version: str) -> Release | None:
         query = "SELECT record FROM release WHERE version = ?"
         row = self._db.execute(query, (version,)).fetchone()
-        return row and self._decoded(Release, row[0])
+        return row and decoded(self._path, Release, row[0])
 
     def _releases(self) -> Sequence[Release]:
         rows = self._db.execute("SELECT record FROM release ORDER BY number")
-        return [self._decoded(Release, row[0]) for row in rows]
+        return [decoded(self._path, Release, row[0]) for row in rows]
 
     def _versioned(self, body: bytes, revision: int) -> Versioned:
-        return Versioned(self._decoded(DeviceRecord, body), revision)
-
-    def _decoded(self, kind: type[T], body: bytes) -> T:
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise StoreUnusable(
-                f"{self._path} holds a {kind.__name__} that cannot be read ({error}): {RESTORE}"
-            ) from error
+        return Versioned(decoded(self._path, DeviceRecord, body), revision)

@@ -20,8 +20,8 @@ def way_back(record: DeviceRecord) -> str:
     order = _last_change(record)
     if order is None or order.from_version is None:
         raise OrderRefused(
-            f"what {name} ran before is not known: no upgrade that succeeded there is kept; choose "
-            f"a version with `fleet upgrade {name} --to VERSION`"
+            f"what {name} ran before is not known: of its orders that are kept, none succeeded and "
+            f"says what ran before it; choose a version with `fleet upgrade {name} --to VERSION`"
         )
     if record.current_version != order.version:
         runs = record.current_version or "nothing"

@@ -49,7 +49,7 @@ class FakeStore:
         self._works()
         there = self._releases.setdefault(release.version, release)
         if there.sha256 != release.sha256:
-            raise ReleaseExists(f"release {release.version} is there already, with other bytes")
+            raise ReleaseExists(release.version)
         return there
 
     async def replace_release(self, release: Release) -> Release:

@@ -7,14 +7,11 @@ either. The file is whole or absent, and readable by its owner alone.
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import harmony_fleet
-from harmony_fleet.agent.upgrade.durable import PRIVATE, replacing
 from harmony_fleet.contracts.codec import encode
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.backup.archive import CHUNK_BYTES
@@ -28,6 +25,7 @@ from harmony_fleet.embedded.backup.manifest import (
     Manifest,
 )
 from harmony_fleet.embedded.backup.pending import unfinished
+from harmony_fleet.embedded.new_file import check_new, new_file
 from harmony_fleet.operator.records import Release
 from harmony_fleet.operator.sqlite_snapshot import snapshot, stored
 from harmony_fleet.operator.system import SystemClock
@@ -37,16 +35,9 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 class BackupRefused(FleetError):
-    """There is nothing to back up, or the file is there already. Nothing was written."""
+    """There is nothing to back up. Nothing was written."""
 
     kind = "backup_refused"
-
-
-class BackupFailed(FleetError):
-    """The disk refused. No backup was made, and none was changed."""
-
-    kind = "backup_failed"
-    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +48,19 @@ class Made:
 
 
 def back_up(data: Path, file: Path) -> Made:
-    """Blocks. Raises BackupRefused, BackupFailed, StoreError."""
-    _refuse_unless_possible(data, file)
-    copy = file.with_name(f".{file.name}.store")
-    try:
-        with _only_while_needed(copy), replacing(file, PRIVATE) as out:
-            snapshot(data / STORE, copy)
-            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-                manifest = _fill(archive, data, copy, SystemClock().now())
-    except OSError as error:
-        raise BackupFailed(
-            f"no backup was made, {error.filename or file}: {error.strerror or error}: look at "
-            "its disk and its permissions"
-        ) from error
-    return Made(manifest, file.stat().st_size)
+    """Blocks. Raises FileRefused, BackupRefused, FileFailed, StoreError."""
+    check_new(file)
+    _refuse_unless_whole(data)
+    with new_file(file) as new:
+        copy = new.with_name("store")
+        snapshot(data / STORE, copy)
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
+            manifest = _fill(archive, data, copy, SystemClock().now())
+        size_bytes = new.stat().st_size
+    return Made(manifest, size_bytes)
 
 
-def _refuse_unless_possible(data: Path, file: Path) -> None:
-    if file.exists():
-        raise BackupRefused(f"{file} is there already: name another file, or move it away first")
-    if not file.absolute().parent.is_dir():
-        raise BackupRefused(f"there is no folder {file.absolute().parent}: make it first")
+def _refuse_unless_whole(data: Path) -> None:
     if unfinished(data):
         raise BackupRefused(f"a restore into {data} was cut off: `fleet up` finishes it; run it")
     for name in REQUIRED:
@@ -86,20 +69,6 @@ def _refuse_unless_possible(data: Path, file: Path) -> None:
                 f"{data / name} is missing, so {data} is no whole data folder of a control plane: "
                 "name the one that `fleet up` serves by --data"
             )
-
-
-@contextmanager
-def _only_while_needed(path: Path) -> Iterator[None]:
-    """What a killed process left there is removed as well."""
-    left = (path, path.with_name(f"{path.name}-journal"))
-    for one in left:
-        one.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        for one in left:
-            with suppress(OSError):
-                one.unlink(missing_ok=True)
 
 
 def _fill(archive: zipfile.ZipFile, data: Path, copy: Path, now: str) -> Manifest:

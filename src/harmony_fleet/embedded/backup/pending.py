@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harmony_fleet.agent.upgrade.durable import sync
+from harmony_fleet.contracts.errors import FleetError
 
 STAGING: Final = ".restoring-"
 COMMITTED: Final = ".restore-"
@@ -27,18 +28,35 @@ PARTS: Final = {
 """Each with what gives way to it: an old store's log must never be read into the new store."""
 
 
+class RestoreUnfinished(FleetError):
+    """What was restored is committed, and not all in its place. Whoever serves it next goes on."""
+
+    kind = "restore_unfinished"
+    retryable = True
+
+
 def unfinished(folder: Path) -> bool:
     """Whether a restore was committed, and cut off."""
     return any(folder.glob(f"{COMMITTED}*"))
 
 
 def commit(folder: Path, staging: Path) -> Path | None:
-    """Where the old parts are now; None: there were none. For the holder of the folder alone."""
+    """Where the old parts are now; None: there were none. For the holder of the folder alone.
+
+    Raises OSError: nothing was changed. Raises RestoreUnfinished.
+    """
     _sync_all(staging)
     committed = folder / staging.name.replace(STAGING, COMMITTED, 1)
     staging.rename(committed)
-    sync(folder)
-    return _put_in(folder, committed)
+    try:
+        sync(folder)
+        return _put_in(folder, committed)
+    except OSError as error:
+        raise RestoreUnfinished(
+            f"the restore into {folder} is decided, and not finished, {error.filename or folder}: "
+            f"{error.strerror or error}: mend its disk or permissions, then run `fleet up`, which "
+            "finishes it"
+        ) from error
 
 
 def finish(folder: Path) -> None:

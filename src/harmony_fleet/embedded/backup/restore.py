@@ -52,7 +52,10 @@ class Restored:
 
 
 def restore(file: Path, data: Path, *, replace: bool) -> Restored:
-    """Blocks. Raises BackupUnusable, RestoreRefused, DataFolderUnusable: nothing was changed."""
+    """Blocks. Raises BackupUnusable, RestoreRefused, DataFolderUnusable: nothing was changed.
+
+    Raises RestoreUnfinished: it is restored once `fleet up` has put the rest in its place.
+    """
     with opened(file) as archive:
         _refuse_where_there_is_something(data, replace)
         with _for_us_alone(data):
@@ -78,7 +81,7 @@ def _refuse_where_there_is_something(data: Path, replace: bool) -> None:
 
 @contextmanager
 def _for_us_alone(data: Path) -> Iterator[None]:
-    """No control plane serves it, and none can begin to. A folder made for nothing goes again."""
+    """No control plane serves it, and none can begin to. It is made where it is missing."""
     is_new = not data.exists()
     try:
         with locked(data):
@@ -93,12 +96,6 @@ def _for_us_alone(data: Path) -> Iterator[None]:
             f"the control plane runs on {data}: end it first, or restore into another folder "
             "by --data"
         ) from error
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                (data / LOCK).unlink(missing_ok=True)
-                data.rmdir()
-        raise
 
 
 def _refuse_where_its_server_runs(nats: Path) -> None:

@@ -13,13 +13,14 @@ def examine(data: Path, api_port: int, nats_server: Path | None = None) -> list[
     found = guarded(machine.PYTHON, machine.look_at_python)
     found += guarded(machine.NATS, partial(machine.look_at_nats_server, nats_server))
     found += guarded(folder.FOLDER, partial(folder.look_at_folder, data))
-    if data.is_dir():
+    can_look = folder.can_be_listed(data)
+    if can_look and data.is_dir():
         found += guarded(folder.SECRETS, partial(folder.look_at_secrets, data))
         found += guarded(folder.DISK, partial(folder.look_at_disk, data))
         found += guarded(contents.STORE, partial(contents.look_at_store, data))
         found += guarded(contents.KEYS, partial(contents.look_at_keys, data))
         found += guarded(contents.API_TOKEN, partial(contents.look_at_token, data))
-    if folder.server_of(data) is None:
+    if can_look and folder.server_of(data) is None:  # else the ports may be this fleet's own
         known = DataFolder(data, token="")
         ports = (api_port, known.nats_port(), known.nats_port_file)
         found += guarded(machine.PORTS, partial(machine.look_at_ports, *ports))

@@ -55,6 +55,17 @@ def look_at_folder(data: Path) -> Iterable[Finding]:
         yield ok(FOLDER, str(data))
 
 
+def can_be_listed(data: Path) -> bool:
+    """Also where there is none yet."""
+    try:
+        os.listdir(data)  # noqa: PTH208 - whether it can be done is all that is asked
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def look_at_secrets(data: Path) -> Iterable[Finding]:
     found = list(secret_files(data))
     mine = os.geteuid()

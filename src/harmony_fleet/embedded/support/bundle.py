@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harmony_fleet.agent.upgrade.durable import PRIVATE, replacing
-from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.doctor.folder import secret_files
+from harmony_fleet.embedded.new_file import new_file
 from harmony_fleet.embedded.support.collect import collect, dumped
 from harmony_fleet.embedded.support.redact import Redactor
 
@@ -15,38 +14,17 @@ _MOST_BYTES: Final = 1 << 20
 """Of a file of secrets. Those that we make are a thousandth of it."""
 
 
-class BundleRefused(FleetError):
-    """The file is there already, or its folder is not. Nothing was written."""
-
-    kind = "bundle_refused"
-
-
-class BundleFailed(FleetError):
-    """The disk refused. There is no bundle."""
-
-    kind = "bundle_failed"
-    retryable = True
-
-
 def write_bundle(file: Path, data: Path, documents: Mapping[str, Any]) -> list[str]:
     """The names in it. `documents` join what is collected here, and are redacted as well.
 
-    Raises BundleRefused, BundleFailed.
+    Raises FileRefused, FileFailed.
     """
-    if file.exists():
-        raise BundleRefused(f"{file} is there already: name another file")
-    if not file.absolute().parent.is_dir():
-        raise BundleRefused(f"there is no folder {file.absolute().parent}: make it first")
-    try:
+    with new_file(file) as new:
         redactor = Redactor.knowing(_secrets(data))
         parts = [*documents.items(), *collect(data)]
-        with replacing(file, PRIVATE) as out, zipfile.ZipFile(out, "w") as archive:
-            return [_add(archive, name, redactor, part) for name, part in parts]
-    except OSError as error:
-        raise BundleFailed(
-            f"no bundle was made, {error.filename or file}: {error.strerror or error}: look at its "
-            "disk and its permissions, and run as the user of `fleet up`"
-        ) from error
+        with zipfile.ZipFile(new, "w") as archive:
+            names = [_add(archive, name, redactor, part) for name, part in parts]
+    return names
 
 
 def _add(archive: zipfile.ZipFile, name: str, redactor: Redactor, part: Any) -> str:

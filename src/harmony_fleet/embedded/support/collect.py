@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,7 +112,7 @@ def _plain(values: Any) -> Any:
 def _files(data: Path) -> str:
     """What lies where, whose it is and who can read it; nothing of what is in it."""
     found = []
-    for path in sorted(data.rglob("*"))[:FILES_LISTED]:
+    for path in sorted(islice(data.rglob("*"), FILES_LISTED)):
         with suppress(FileNotFoundError):  # it went away meanwhile
             found.append(f"{_about(path.lstat())}  {path.relative_to(data)}")
     return "\n".join([*found, ""])
@@ -124,8 +125,15 @@ def _about(file: os.stat_result) -> str:
 
 def _ends(data: Path, place: str, where: str) -> Parts:
     for path in sorted(data.glob(place))[:LOGS]:
-        if path.is_file() and not path.is_symlink():  # a link may lead to anything
+        if not _is_something_else(path):
             yield from _said(f"{where}/{path.relative_to(data)}", partial(_end_of, path))
+
+
+def _is_something_else(path: Path) -> bool:
+    """Than a file of ours: a link may lead to anything. What cannot be asked is said later."""
+    with suppress(OSError):
+        return not stat.S_ISREG(path.lstat().st_mode)
+    return False
 
 
 def _end_of(path: Path) -> str:
