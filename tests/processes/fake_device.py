@@ -18,6 +18,8 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import Message, MessagingError
 
 LIMIT_S = 5.0
+"""Of one request. One that was on its way to a bucket that goes away waits as long."""
+PATIENCE_S = 4 * LIMIT_S
 
 Reply = Answer | bytes | None
 """What is answered: None is silence."""
@@ -110,7 +112,7 @@ class FakeDevice:
             return codec.decode(Marker, entry.value) if entry else None
         return None
 
-    async def ordered(self, limit_s: float = LIMIT_S, **wanted: Any) -> Marker:
+    async def ordered(self, limit_s: float = PATIENCE_S, **wanted: Any) -> Marker:
         """The marker, as soon as there is one with these values."""
         found: list[Marker] = []
 
@@ -143,7 +145,7 @@ class FakeDevice:
         return Answer(self.device_id, Outcome.OK)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], limit_s: float = LIMIT_S) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], limit_s: float = PATIENCE_S) -> None:
     """As `until`, for a condition that has to ask somebody. Raises TimeoutError."""
     async with asyncio.timeout(limit_s):
         while not await condition():

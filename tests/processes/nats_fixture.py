@@ -88,7 +88,7 @@ async def connected(endpoint: Endpoint, timing: Timing = QUICK) -> AsyncIterator
         await plane.close()
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
     """Raises TimeoutError if the condition does not come true in time."""
     deadline = time.monotonic() + limit_s
     while not condition():
