@@ -26,7 +26,7 @@ SHARED: Final = ("--data", "--json", "--help")
 """Options of every command, told once."""
 STATUSES: Final = (
     (0, "It is done, or ordered; with `--wait`, seen to succeed."),
-    (FAILED, "What was asked was right, and failed."),
+    (FAILED, "What was asked was right, and failed, or was done for some of the devices only."),
     (BAD_INPUT, "What was typed or named cannot be used; nothing was changed."),
     (INTERRUPTED, "Interrupted. Nothing was undone."),
 )

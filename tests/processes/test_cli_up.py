@@ -15,9 +15,20 @@ PROGRAM = "from harmony_fleet.cli.main import run; run()"
 
 
 @contextmanager
-def up(data: Path) -> Iterator[dict[str, object]]:
+def up(data: Path, *before: str) -> Iterator[dict[str, object]]:
     """A real one; gives what it announced."""
-    argv = [sys.executable, "-c", PROGRAM, "up", "--port", "0", "--json", "--data", str(data)]
+    argv = [
+        *before,
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "up",
+        "--port",
+        "0",
+        "--json",
+        "--data",
+        str(data),
+    ]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -44,6 +55,14 @@ def test_a_fleet_that_is_up_says_where_and_is_used_by_its_folder_alone(
         assert fleet("device", "list", "--json").document == {"devices": []}
         assert str(fleet.data) in refused(fleet.data)
     assert fleet("device", "list", "--json").error["kind"] == "not_up"
+
+
+def test_one_that_was_started_by_nohup_is_not_ended_by_its_terminal(tmp_path: Path) -> None:
+    with up(tmp_path / "data", "nohup"):
+        pid = json.loads((tmp_path / "data/up.json").read_text())["pid"]
+        status = Path(f"/proc/{pid}/status").read_text()
+        (ignored,) = [line.split()[1] for line in status.splitlines() if "SigIgn" in line]
+        assert int(ignored, 16) & 1 << signal.SIGHUP - 1
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left_up(tmp_path: Path) -> None:

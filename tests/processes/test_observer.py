@@ -28,6 +28,10 @@ ID = "1" * 32
 MARKER = Marker("pi-1", ID, 3, "2.0.0", Artifact("http://h/a", 10, "a" * 64))
 
 
+async def nothing_new() -> None:
+    pass
+
+
 @dataclass
 class Seen:
     """All that was reported, in order."""
@@ -65,7 +69,7 @@ async def observing(
     async with nats.operator() as plane:
         seen = Seen(plane, known=known or [])
         observer = Observer(plane, seen.report, lambda: "now", relist_s, StreamLimits())
-        await observer.start(lambda: seen.known)
+        await observer.start(lambda: seen.known, nothing_new)
         running = asyncio.create_task(observer.run())
         try:
             await until(lambda: observer.ready)
@@ -195,7 +199,7 @@ def test_a_look_that_a_loss_overtakes_makes_no_heartbeat_live(tmp_path: Path) ->
     async def run() -> None:
         async with running_nats(tmp_path) as nats, nats.operator() as plane:
             observer = Observer(plane, lambda *_: None, lambda: "now", 300.0, StreamLimits())
-            await observer.start(list)
+            await observer.start(list, nothing_new)
             look = asyncio.create_task(observer._look())
             await asyncio.sleep(0)
             observer._forget()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.processes.api_world import unreachable_plane
-from tests.processes.fake_device import eventually, fake_device
+from tests.processes.fake_device import eventually, fake_device, fake_devices
 from tests.processes.nats_fixture import MessagePlane, running_nats, until
 from tests.processes.operator_world import (
     BASE_URL,
+    KEEN,
+    SHA256,
     CountedIds,
     QuickClock,
     World,
@@ -18,10 +20,13 @@ from tests.processes.operator_world import (
     operating,
 )
 
-from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Desired
-from harmony_fleet.operator.coordinator import OrderRefused
+from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Desired
+from harmony_fleet.operator.coordinator import Case, OrderRefused, step
+from harmony_fleet.operator.events import AbortOrdered, Event, HeartbeatSeen, Ordered
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import DeviceStore, StoreError
+from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.operator.results import UnknownDevice
 from harmony_fleet.testing.fake_store import FakeStore
 
@@ -123,5 +128,49 @@ def test_an_order_that_cannot_be_looked_up_is_given_to_nobody(tmp_path: Path) ->
         world.store.broken = StoreError("no disk")
         with pytest.raises(StoreError, match="no disk"):
             await world.operator.abort(["pi-1"])
+
+    in_world(tmp_path, use)
+
+
+async def stored_by_one_that_died(world: World, device_id: str, event: Event) -> None:
+    """In the store, and nothing of it done."""
+    found = await world.store.load(device_id)
+    case = Case(found.record) if found else Case(DeviceRecord(device_id))
+    after, _ = step(case, event)
+    await world.store.save(after.record, found.revision if found else 0)
+
+
+def test_what_another_operator_stored_and_died_with_is_taken_up_and_done(tmp_path: Path) -> None:
+    artifact = Artifact(f"{BASE_URL}/agent-2.0.0", 10, SHA256)
+    order = Ordered("ab" * 16, "2.0.0", artifact, "now")
+
+    async def use(world: World) -> None:
+        async with fake_devices(world.nats, ["known", "unknown"]) as devices:
+            await devices[0].beat()
+            await until(lambda: world.knows("known"))
+            for device in devices:
+                await stored_by_one_that_died(world, device.device_id, order)
+                await device.ordered(upgrade_id=order.upgrade_id)
+                await stored_by_one_that_died(world, device.device_id, AbortOrdered())
+                await device.ordered(desired=Desired.ABORT)
+                await until(lambda name=device.device_id: world.aborted(name))  # type: ignore[misc]
+
+    in_world(tmp_path, use, KEEN)
+
+
+def test_a_loss_of_the_plane_while_a_newcomer_is_met_counts_for_it(tmp_path: Path) -> None:
+    """Its order is another operator's, and what was seen of it before the loss is old."""
+    order = Ordered("ab" * 16, "2.0.0", Artifact(f"{BASE_URL}/a", 10, SHA256), "now")
+
+    async def use(world: World) -> None:
+        async with fake_device(world.nats) as device:
+            await stored_by_one_that_died(world, "pi-1", order)
+            beat = Heartbeat("pi-1", "2.0.0", Role.CANDIDATE, "c", "b", 1, 1000, order.upgrade_id)
+            world.operator._saw("pi-1", HeartbeatSeen(beat, live=True))
+            world.operator._observer._forget()
+            await until(lambda: world.knows("pi-1"))
+            await device.beat()
+            await until(lambda: world.case("pi-1").heartbeat is not None)
+            assert world.case("pi-1").seen_upgrade is None
 
     in_world(tmp_path, use)

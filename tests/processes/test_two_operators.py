@@ -67,6 +67,11 @@ def test_two_operators_at_once_do_everything_once(tmp_path: Path) -> None:
     in_fleet(tmp_path, [], use)
 
 
+def older_has_ended(operator: Operator, name: str) -> bool:
+    (older,) = operator.sight(name).case.record.past
+    return not older.open
+
+
 def test_what_one_operator_ordered_the_other_may_take_back_or_replace(tmp_path: Path) -> None:
     async def use(fleet: LightFleet) -> None:
         async with fleet.operator() as first, fleet.operator() as second:
@@ -78,8 +83,9 @@ def test_what_one_operator_ordered_the_other_may_take_back_or_replace(tmp_path: 
             for name in ("aborted", "replaced"):
                 await order(first, name, NEW)
             await second.abort(["aborted"])
-            fleet.devices["replaced"].executor.holds.clear()
             await order(second, "replaced", NEWER, replace=True)
+            await until(lambda: older_has_ended(second, "replaced"), SOON_S)
+            fleet.devices["replaced"].executor.holds.pop("stage").set()
             for operator in (first, second):
                 assert await ended(operator, "aborted") is Phase.FAILED
                 await known(operator, "replaced", version=NEWER)

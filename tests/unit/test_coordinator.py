@@ -60,6 +60,7 @@ from harmony_fleet.operator.events import (
     StopUnanswered,
 )
 from harmony_fleet.operator.identity_watch import CALM_INTERVALS
+from harmony_fleet.operator.records import DeviceEvent, Side
 
 P = AgentUpgradePhase
 ORDERED = after(HEARD, ordered())
@@ -628,6 +629,9 @@ def past_phase(*events: Event, case: Case = REPLACED) -> P:
 
 def test_an_order_that_the_device_skipped_has_never_started() -> None:
     assert past_phase(said(1, P.STAGING, SECOND, generation=2)) is P.NEVER_STARTED
+    _, effects = step(REPLACED, said(1, P.STAGING, SECOND, generation=2))
+    assert told(list(effects))[0] == "never_started"
+    assert DeviceEvent(1, "pi-1", NOW, "never_started", "").side is Side.OPERATOR
 
 
 @pytest.mark.parametrize(
@@ -711,6 +715,20 @@ def test_a_device_that_only_restarts_is_no_duplicate() -> None:
 def test_replayed_heartbeats_and_candidates_make_no_duplicate(other: Event) -> None:
     events = [primary(), other] * 4
     assert not after(HEARD, *events).identity.duplicate
+
+
+@pytest.mark.parametrize("desired", [Desired.RUN, Desired.ABORT])
+def test_what_was_ordered_before_is_not_told_again_to_a_duplicate_but_its_end_is(
+    desired: Desired,
+) -> None:
+    case = ORDERED if desired is Desired.RUN else after(ORDERED, AbortOrdered())
+    wanted = wanted_marker(case)
+    twins = replace(case, identity=replace(case.identity, duplicate=True))
+    for one, told_again in ((case, True), (twins, desired is Desired.ABORT)):
+        _, effects = step(one, MarkerSeen(None))
+        assert effects == ((WriteMarker(wanted),) if told_again else ())
+        write = BucketWrite.WRITE if told_again else BucketWrite.NOTHING
+        assert bucket_write(one, wanted, None) is write
 
 
 def test_no_order_goes_to_a_duplicate() -> None:

@@ -17,8 +17,8 @@ from harmony_fleet.cli.settings import FleetCommand, settings
 def doctor(nats_server: Path | None) -> int:
     """Check the installation and the fleet, and say how to mend what is wrong.
 
-    The exit status is 1 where there is a problem; warnings alone leave it 0. Nothing is changed.
-    Without `fleet up` only what lies in the data folder is checked.
+    The exit status is 1 where there is a problem; warnings alone leave it 0. Nothing is
+    repaired. Without `fleet up` it checks what is installed, the ports and the data folder.
     """
     from harmony_fleet.cli.examining import examine_all
     from harmony_fleet.cli.showing_doctor import show

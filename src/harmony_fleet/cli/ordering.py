@@ -23,15 +23,16 @@ def report(settings: Settings, answer: bytes, version: str, waits: Wait | None) 
     """Raises UpgradeFailed, TimedOut, Refused, CommandFailed: no device at all."""
     results = read(Results, answer).results
     refused = [result for result in results if not result.ordered]
+    _say_results(settings, answer, waits, version)  # first: the operator may be gone by now
     settled = _running(settings, version) if refused else set()
-    _say_results(settings, answer, waits, version)
     if not results:
         raise CommandFailed("there is no device yet: start some with `fleet device start-local 3`")
     if len(refused) == len(results) and settled.issuperset(one.device_id for one in results):
         _say_nothing_to_do(settings, version, len(results))
         return
     _wait_for(settings, begin(results, version), waits)
-    _judge_refused(settings, [one for one in refused if one.device_id not in settled])
+    refused = [one for one in refused if one.device_id not in settled]
+    _judge_refused(settings, refused, in_part=any(one.ordered for one in results))
 
 
 def report_rollback(settings: Settings, answer: bytes, waits: Wait | None) -> None:
@@ -39,7 +40,8 @@ def report_rollback(settings: Settings, answer: bytes, waits: Wait | None) -> No
     results = read(Results, answer).results
     _say_results(settings, answer, waits)
     _wait_for(settings, begin(results), waits)
-    _judge_refused(settings, [result for result in results if not result.ordered])
+    refused = [result for result in results if not result.ordered]
+    _judge_refused(settings, refused, in_part=any(one.ordered for one in results))
 
 
 def report_abort(settings: Settings, answer: bytes) -> None:
@@ -51,7 +53,8 @@ def report_abort(settings: Settings, answer: bytes) -> None:
         for result in results:
             if result.ordered:
                 say(f"{result.device_id}  abort ordered")
-    _judge_refused(settings, [result for result in results if not result.ordered])
+    refused = [result for result in results if not result.ordered]
+    _judge_refused(settings, refused, in_part=any(one.ordered for one in results))
 
 
 def _running(settings: Settings, version: str) -> set[str]:
@@ -89,12 +92,15 @@ def _say_nothing_to_do(settings: Settings, version: str, devices: int) -> None:
         say(f"nothing to do: {who} {version} already")
 
 
-def _judge_refused(settings: Settings, refused: list[Result]) -> None:
-    """Refused is bad input; what could not be done, such as a store on a full disk, has failed."""
+def _judge_refused(settings: Settings, refused: list[Result], *, in_part: bool) -> None:
+    """Refused is bad input that changed nothing; what was done in part has failed in part.
+
+    So has what could not be done, such as a store on a full disk.
+    """
     if not refused:
         return
     failed = any(result.kind not in {None, ORDER_REFUSED} for result in refused)
-    error = CommandFailed if failed else Refused
+    error = CommandFailed if failed or in_part else Refused
     if len(refused) == 1:
         raise error(_reason(refused[0]))
     if settings.as_json:

@@ -93,7 +93,9 @@ Ready = Callable[[Up], None]
 
 
 def run(settings: UpSettings, ready: Ready | None = None) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP; the exit status, 0. Blocks.
+    """Serve until SIGINT, SIGTERM, or SIGHUP where nohup does not hold it off. Blocks.
+
+    The exit status, 0.
 
     `ready` is called once everything takes requests and `up.json` says where.
     Raises FleetError where it cannot start or go on: everything has ended then.
@@ -106,7 +108,8 @@ def run(settings: UpSettings, ready: Ready | None = None) -> int:
 async def _until_signalled(settings: UpSettings, ready: Ready) -> None:
     loop, signalled = asyncio.get_running_loop(), asyncio.Event()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, signalled.set)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, signalled.set)
     work = asyncio.create_task(_serve(settings, ready))
     stop = asyncio.create_task(signalled.wait())
     await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -273,6 +273,9 @@ def _highest(record: DeviceRecord, status: Status) -> int:
 
 
 def _told(order: Order) -> Happening:
+    if order.phase is AgentUpgradePhase.NEVER_STARTED:
+        sentence = f"{order.version}: the device has had a later order, and this one never started"
+        return Happening("never_started", sentence, order.upgrade_id)
     sentence = f"{order.version}: {order.phase}"
     if order.cause is not None:
         sentence = f"{sentence}, {order.cause.kind}: {order.cause.sentence}"
@@ -286,7 +289,7 @@ def _marker(case: Case, event: MarkerSeen) -> Transition:
         record = replace(case.record, highest=event.marker.generation)
         case = replace(case, record=record)
     order = case.record.order
-    if order is None or not order.open:
+    if order is None or not order.open or _held_back(case, order):
         return case, ()
     wanted = order.marker(case.record.device_id)
     return (case, ()) if event.marker == wanted else (case, (WriteMarker(wanted),))
@@ -300,11 +303,18 @@ def bucket_write(case: Case, marker: Marker, found: Marker | None) -> BucketWrit
     order = case.record.order
     if order is None or not order.open or order.marker(case.record.device_id) != marker:
         return BucketWrite.NOTHING
+    if _held_back(case, order):
+        return BucketWrite.NOTHING
     if found is None:
         return BucketWrite.WRITE
     if found.generation > marker.generation:
         return BucketWrite.LEAVE
     return BucketWrite.NOTHING if found == marker else BucketWrite.WRITE
+
+
+def _held_back(case: Case, order: Order) -> bool:
+    """While two answer to one name neither is told to upgrade; both may be told to end it."""
+    return case.identity.duplicate and order.desired is Desired.RUN
 
 
 def _answered(case: Case, event: StopAnswered) -> Transition:

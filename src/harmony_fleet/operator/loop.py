@@ -165,16 +165,25 @@ class Operator:
 
     async def run(self) -> None:
         """Until cancelled. Raises StoreError where the store cannot be read at the start."""
-        for versioned in await self._store.load_all():
-            record = versioned.record
-            self._devices[record.device_id] = _Device(Case(record), versioned.revision)
+        await self._take_up()
         await self._commands.start()
-        await self._observer.start(lambda: list(self._devices))
+        await self._observer.start(lambda: [*self._devices, *self._newcomers], self._take_up)
         try:
             await self._observer.run()
         finally:
             for task in self._tasks:
                 task.cancel()
+
+    async def _take_up(self) -> None:
+        """What another operator has stored since, and perhaps died before it could act on it.
+
+        Raises StoreError.
+        """
+        for found in await self._store.load_all():
+            device = self._take_in(found)
+            if device.revision != found.revision:
+                async with device.lock:
+                    await self._reload(device)
 
     def _saw(self, device_id: str, event: Sighting) -> None:
         """The observer's report. What changes nothing is settled here, without a task."""
@@ -255,12 +264,15 @@ class Operator:
         if stored is None:
             record = DeviceRecord(device_id)
             try:
-                revision = await self._store.save(record, 0)
+                stored = Versioned(record, await self._store.save(record, 0))
             except Conflict:
                 return await self._adopt(device_id)
-        else:
-            record, revision = stored.record, stored.revision
-        return self._devices.setdefault(device_id, _Device(Case(record), revision))
+        return self._take_in(stored)
+
+    def _take_in(self, stored: Versioned) -> _Device:
+        """The device that is known by that name, as it is; else a new one."""
+        new = _Device(Case(stored.record), stored.revision)
+        return self._devices.setdefault(stored.record.device_id, new)
 
     async def _reload(self, device: _Device) -> None:
         """Take what the store holds, where another operator has written it since. Under the lock.

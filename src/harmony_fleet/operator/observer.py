@@ -9,7 +9,7 @@ judged by what became known after it.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from harmony_fleet.contracts import codec, subjects
@@ -29,6 +29,7 @@ from harmony_fleet.operator.events import (
     StatusSeen,
 )
 from harmony_fleet.operator.liveness import Liveness, Verdict, judge, looked, lost
+from harmony_fleet.operator.ports import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,18 @@ class Observer:
         self._wanted = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._known: Callable[[], list[str]] = list
+        self._take_up: Callable[[], Awaitable[None]] | None = None
         self._complaints = Complaints(time.monotonic)
 
-    async def start(self, known: Callable[[], list[str]]) -> None:
-        """`known` names the devices whose markers the store wants to be told of."""
-        self._known = known
+    async def start(
+        self, known: Callable[[], list[str]], take_up: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`known` names the devices of which the store wants to be told.
+
+        `take_up` is awaited before each listing: what the store has learned from others since is
+        compared with the buckets as well. It may raise StoreError.
+        """
+        self._known, self._take_up = known, take_up
         await self._plane.subscribe(f"{subjects.SEEN_HEARTBEAT}.*.*", self._heartbeat)
         await self._plane.subscribe(f"{subjects.SEEN_STATUS}.*", self._status)
         self._plane.on_connect(self._wanted.set)
@@ -105,13 +113,15 @@ class Observer:
         if not self._plane.connected:
             return False
         try:
+            if self._take_up is not None:
+                await self._take_up()
             await streams.ensure_streams(self._plane, self._limits)
             await self._look()
             await self._list_heartbeats()
             await self._list_statuses()
             await self._list_markers()
-        except MessagingError as error:
-            logger.warning("the buckets cannot be listed now: %s", error)
+        except (MessagingError, StoreError) as error:
+            logger.warning("the buckets cannot be compared with the store now: %s", error)
             return False
         return True
 

@@ -52,6 +52,8 @@ def _never_started(order: Order, status: Status) -> bool:
 
     And of the journal that was known at the order only: another one may have lost its verdict.
     """
+    if order.phase is not AgentUpgradePhase.PENDING:
+        return False
     if order.journal_id not in {None, status.journal_id}:
         return False
     if status.generation <= order.generation or not status.ended_complete:

@@ -14,8 +14,11 @@ from harmony_fleet.operator.records import DeviceEvent, Order, Side
 
 INTERVALS_UNTIL_OFFLINE: Final = 3
 """As many as a heartbeat's key lives in its bucket."""
-STALLED_AFTER_S: Final = 900.0
-"""Above the longest time that a phase takes by its default deadlines. Staging takes as it needs."""
+STALLED_AFTER_S: Final = 2400.0
+"""Above the longest time that a device waits for a stop by its default deadlines, half an hour."""
+
+_TAKES_AS_IT_NEEDS: Final = frozenset({AgentUpgradePhase.STAGING, AgentUpgradePhase.COMMITTED})
+"""A download is as long as it is; a probation is a setting of the device, and ends by itself."""
 
 Condition = Literal["DuplicateIdentity", "Stalled"]
 
@@ -145,7 +148,7 @@ def conditions(sight: Sight, now: str) -> tuple[Condition, ...]:
     if sight.case.identity.duplicate:
         found.append("DuplicateIdentity")
     order = sight.case.record.order
-    if order and order.open and order.phase is not AgentUpgradePhase.STAGING:
+    if order and order.open and order.phase not in _TAKES_AS_IT_NEEDS:
         age_s = seconds_between(order.since, now)
         if age_s is not None and age_s > STALLED_AFTER_S:
             found.append("Stalled")
