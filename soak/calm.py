@@ -45,8 +45,9 @@ class Snapshot:
 
 
 def snapshot(device: Device, view: Mapping[str, Any]) -> Snapshot:
-    agents = list(device.seen.agents.values())
-    primary, last_s = device.seen.primary(), device.hearing.last_s
+    agents = list(device.seen.agents.values())  # whoever follows them changes them meanwhile
+    primary = next((agent for agent in agents if not agent.candidate), None)
+    last_s = device.hearing.last_s
     state = {file.name for file in device.machine.state.iterdir()}
     return Snapshot(
         device.name,

@@ -57,6 +57,7 @@ class Device:
 
         From the moment of the new boot on, the time without an agent counts.
         """
+        self.longest_gap_s = self.gap_s()  # also the one that is open
         self.close_gaps()
         self.powered = False
         self.hearing.last_s = None

@@ -7,8 +7,9 @@ Rules
    is no reason.
 3. A good release is quarantined only where it was blamed.
 4. Where neither the device nor the control plane was hit, a good release succeeds, and a bad one
-   ends with its own cause, unless it was aborted, replaced or refused as quarantined.
-5. What runs in the end is what the last success led to.
+   ends with its own cause, unless the soak aborted or replaced it, or it was blamed before.
+5. None ends Unresolved: the soak damages no journal. None that was taken is unknown in the end.
+6. What runs in the end is what the last success led to.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -16,13 +17,11 @@ from dataclasses import dataclass, field
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind
 from soak.faults import Fault, Kind
-from soak.plane import ControlPlane, Upgrade
+from soak.plane import ControlPlane, Taken, Upgrade
 from soak.releases import BY_VERSION, FIRST
 
 CONTROL_PLANE = "the control plane"
 """Among what was hit."""
-_BY_THE_SOAK = (CauseKind.ABORTED, CauseKind.QUARANTINED)
-"""It ordered so."""
 
 
 @dataclass
@@ -31,23 +30,45 @@ class Ledger:
     open: dict[str, Upgrade] = field(default_factory=dict)
     blamed: set[tuple[str, str]] = field(default_factory=set)
     """Device and version: ended at least once with a cause that counts against the release."""
+    ended_by_us: set[str] = field(default_factory=set)
+    """The upgrades that the soak aborted or replaced, or may have."""
+    _unread: dict[str, str] = field(default_factory=dict)
+    """Upgrades that were taken, and of which nothing was asked yet, with their devices."""
     _heard: dict[str, int] = field(default_factory=dict)
     """The number of each device's last event that was read."""
 
+    def ordered(self, device: str, taken: Taken) -> None:
+        """It replaces what was open there, where it is taken."""
+        if taken.upgrade_id is not None or not taken.answered:
+            self.ended_by_us |= self._open_on(device)
+        if taken.upgrade_id is not None:
+            self._unread[taken.upgrade_id] = device
+
+    def aborted(self, device: str, taken: Taken) -> None:
+        if taken.upgrade_id is not None:
+            self.ended_by_us.add(taken.upgrade_id)
+        elif not taken.answered:
+            self.ended_by_us |= self._open_on(device)
+
+    def _open_on(self, device: str) -> set[str]:
+        here = {one for one, upgrade in self.open.items() if upgrade.device == device}
+        return here | {one for one, whose in self._unread.items() if whose == device}
+
     def read(self, plane: ControlPlane, devices: Iterable[str]) -> list[Upgrade]:
         """Those that have ended since. Blocking. Raises FleetError."""
-        ids = [(device, one) for device in devices for one in self._new(plane, device)]
-        ids += [(upgrade.device, one) for one, upgrade in self.open.items()]
-        now = {one: plane.upgrade(device, one) for device, one in ids}
+        for device in devices:
+            ids, last = plane.ordered_since(device, self._heard.get(device, 0))
+            new = [one for one in ids if one not in self.ended]
+            self._unread |= dict.fromkeys(new, device)
+            self._heard[device] = last
+        asked = self._unread | {one: upgrade.device for one, upgrade in self.open.items()}
+        now = {one: plane.upgrade(device, one) for one, device in asked.items()}
+        self._unread.clear()
         self.open = {one: upgrade for one, upgrade in now.items() if not upgrade.final}
         ended = [upgrade for upgrade in now.values() if upgrade.final]
         self.ended |= {upgrade.upgrade_id: upgrade for upgrade in ended}
         self.blamed |= {(one.device, one.version) for one in ended if _blames(one)}
         return ended
-
-    def _new(self, plane: ControlPlane, device: str) -> list[str]:
-        ids, self._heard[device] = plane.ordered_since(device, self._heard.get(device, 0))
-        return ids
 
     def judge(self, ended: Sequence[Upgrade], hit: Set[str]) -> list[Fault]:
         """Those that ended just now; `hit`: the devices that were struck meanwhile, and maybe
@@ -63,9 +84,23 @@ class Ledger:
             return f"is good, and is blamed for {upgrade.cause}"
         if good and upgrade.cause == CauseKind.QUARANTINED and not self._was_blamed(upgrade):
             return "is good, and is refused as quarantined"
-        if hit.isdisjoint({upgrade.device, CONTROL_PLANE}) and not _untroubled(upgrade):
+        if upgrade.phase == AgentUpgradePhase.UNRESOLVED:
+            return f"ended Unresolved, {upgrade.cause}, and no journal was damaged"
+        if hit.isdisjoint({upgrade.device, CONTROL_PLANE}) and not self._untroubled(upgrade):
             return f"ended {upgrade.phase}, {upgrade.cause}, although nothing was hit"
         return None
+
+    def _untroubled(self, upgrade: Upgrade) -> bool:
+        """It ended as it has to where nothing is killed."""
+        release = BY_VERSION[upgrade.version]
+        early = upgrade.phase == AgentUpgradePhase.NEVER_STARTED
+        if early or upgrade.cause == CauseKind.ABORTED:
+            return upgrade.upgrade_id in self.ended_by_us
+        if upgrade.cause == CauseKind.QUARANTINED:
+            return self._was_blamed(upgrade)
+        if release.good:
+            return upgrade.phase == AgentUpgradePhase.SUCCEEDED
+        return upgrade.cause in release.causes
 
     def _was_blamed(self, upgrade: Upgrade) -> bool:
         return (upgrade.device, upgrade.version) in self.blamed
@@ -85,16 +120,6 @@ class Ledger:
             if upgrade.device == device and upgrade.phase == AgentUpgradePhase.SUCCEEDED
         ]
         return max(done, key=lambda one: one.generation).version if done else FIRST.version
-
-
-def _untroubled(upgrade: Upgrade) -> bool:
-    """It ended as it has to where nothing is killed."""
-    release = BY_VERSION[upgrade.version]
-    if upgrade.phase == AgentUpgradePhase.NEVER_STARTED or upgrade.cause in _BY_THE_SOAK:
-        return True
-    if release.good:
-        return upgrade.phase == AgentUpgradePhase.SUCCEEDED
-    return upgrade.cause in release.causes
 
 
 def _blames(upgrade: Upgrade) -> bool:

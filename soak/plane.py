@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from demo.releases import tamper
 from demo.stage import FLEET, UP_LOG, StageFailed, control_plane_pid
 
 from harmony_fleet.cli.client import Chosen, FleetClient
+from harmony_fleet.cli.errors import Refused
 from harmony_fleet.contracts.errors import FleetError
 from soak.releases import BY_VERSION, Release, build_all
 
@@ -34,6 +35,17 @@ class Upgrade:
     final: bool
     cause: str | None
     waits_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the operator made of an order or an abort."""
+
+    upgrade_id: str | None
+    """Of what was ordered or aborted; None: nothing was, or it did not answer."""
+    why_not: str | None = None
+    answered: bool = True
+    """False: it may have been taken all the same."""
 
 
 class ControlPlane:
@@ -111,24 +123,23 @@ class ControlPlane:
             answer = json.loads(client.enrol(device, public_key))
         return answer["jwt"], answer["nats_url"]
 
-    def order(self, device: str, version: str, *, retry: bool, replace: bool) -> str | None:
-        """None: it was taken; else why not."""
-        try:
-            with FleetClient(self.data, ANSWER_LIMIT_S) as client:
-                answer = client.upgrade(Chosen((device,)), version, retry=retry, replace=replace)
-        except FleetError as error:
-            return str(error.kind)
-        result = json.loads(answer)["results"][0]
-        return None if result["ordered"] else str(result["kind"])
+    def order(self, device: str, version: str, *, retry: bool, replace: bool) -> Taken:
+        return self._asked(
+            lambda client: client.upgrade(Chosen((device,)), version, retry=retry, replace=replace)
+        )
 
-    def abort(self, device: str) -> str | None:
-        """None: it was taken; else why not."""
+    def abort(self, device: str) -> Taken:
+        return self._asked(lambda client: client.abort(Chosen((device,))))
+
+    def _asked(self, ask: Callable[[FleetClient], bytes]) -> Taken:
         try:
             with FleetClient(self.data, ANSWER_LIMIT_S) as client:
-                result = json.loads(client.abort(Chosen((device,))))["results"][0]
+                result = json.loads(ask(client))["results"][0]
         except FleetError as error:
-            return str(error.kind)
-        return None if result["ordered"] else str(result["kind"])
+            return Taken(None, error.kind, answered=isinstance(error, Refused))
+        if result["ordered"]:
+            return Taken(result["upgrade_id"])
+        return Taken(None, str(result["kind"]))
 
     def views(self) -> dict[str, dict[str, Any]]:
         with FleetClient(self.data, ANSWER_LIMIT_S) as client:

@@ -24,7 +24,7 @@ from soak.faults import Fault
 from soak.growth import Growth
 from soak.ledger import Ledger
 from soak.plan import Abort, Action, Order, Round, Strike, rounds
-from soak.plane import ControlPlane, Upgrade
+from soak.plane import ControlPlane, Taken, Upgrade
 from soak.releases import FIRST
 from soak.report import Report
 from soak.strikes import Striker
@@ -52,6 +52,7 @@ class Fleet:
     devices: Mapping[str, Device]
     watcher: Watcher
     judge: Judge
+    watching: list[asyncio.Task[None]]
 
 
 @dataclass
@@ -74,19 +75,21 @@ class Soak:
         await self.striker.all_back()
 
     async def _do(self, action: Action) -> None:
-        plane, why = self.fleet.plane, None
+        plane, ledger, taken = self.fleet.plane, self.fleet.judge.ledger, Taken(None)
         match action:
             case Order(device, version, retry, replace):
-                why = await asyncio.to_thread(
+                taken = await asyncio.to_thread(
                     plane.order, device, version, retry=retry, replace=replace
                 )
+                ledger.ordered(device, taken)
             case Abort(device):
-                why = await asyncio.to_thread(plane.abort, device)
+                taken = await asyncio.to_thread(plane.abort, device)
+                ledger.aborted(device, taken)
             case Strike():
                 await self.striker.strike(action)
             case _:
                 assert_never(action)
-        self.refused.update([why] if why else [])
+        self.refused.update([taken.why_not] if taken.why_not else [])
 
     async def settle(self) -> tuple[list[Fault], list[Upgrade]]:
         """Until nothing is at fault, or `SETTLE_S` are over: what is then, and what has ended."""
@@ -102,6 +105,9 @@ class Soak:
         """What is at fault, and was not in an earlier calm."""
         began_s = time.monotonic()
         faults, ended = await self.settle()
+        for task in self.fleet.watching:
+            if task.done():
+                task.result()  # whoever does not look on any more sees no fault
         self.longest_settling_s = max(self.longest_settling_s, time.monotonic() - began_s)
         faults += self.fleet.judge.ledger.judge(ended, self.striker.hit)
         faults += self.fleet.watcher.faults
@@ -194,7 +200,8 @@ async def _fleet(settings: Settings) -> AsyncIterator[Fleet]:
         raise StageFailed("the watcher cannot connect to the message plane")
     tasks = await watch(watcher, seeing)
     try:
-        yield Fleet(plane, devices, watcher, Judge(plane, devices, digests, Ledger()))
+        judge = Judge(plane, devices, digests, Ledger())
+        yield Fleet(plane, devices, watcher, judge, tasks)
     finally:
         for task in tasks:
             task.cancel()

@@ -52,6 +52,8 @@ class Striker:
                 continue
             self.dealt[blow.part, blow.how] += 1
             self.hit.add(blow.device or CONTROL_PLANE)
+            if (before := self._down.get(what)) is not None:
+                before.result()  # what kept it from coming back must not be lost
             self._down[what] = asyncio.create_task(_deal(hit))
 
     def _is_down(self, blow: Blow) -> bool:

@@ -59,9 +59,7 @@ class Watcher:
             for device in self.devices.values():
                 for fault in await asyncio.to_thread(self.faults_of_files, device):
                     self.faults[fault] = None
-                if device.gap_s() > LOST_S:
-                    text = f"{device.name}: no agent for more than {LOST_S:g} s"
-                    self.faults[Fault(Kind.LOST, text)] = None
+                self.faults |= dict.fromkeys(lost(device))
             await asyncio.sleep(LOOK_S)
 
     def faults_of_files(self, device: Device) -> list[Fault]:
@@ -76,7 +74,11 @@ class Watcher:
         if not os.access(target, os.X_OK):
             yield f"its link leads to {target.name}, which is not executable"
         for file in {target, *device.digest_files()}:
-            version = self._version_of(file)
+            try:
+                version = self._version_of(file)
+            except OSError as error:
+                yield f"{file.name} cannot be read: {error}"
+                continue
             if version is None and file.exists():
                 yield f"{file.name} is no released file"
             elif version is not None and not file.name.endswith(f"-v{version}"):
@@ -91,6 +93,12 @@ class Watcher:
         except FileNotFoundError:  # pruned just now
             return None
         return self.digests.get(self._hashed[known])
+
+
+def lost(device: Device) -> list[Fault]:
+    if device.gap_s() <= LOST_S:
+        return []
+    return [Fault(Kind.LOST, f"{device.name}: no agent for more than {LOST_S:g} s")]
 
 
 def operators_plane(data: Path, nats_url: str) -> Plane:

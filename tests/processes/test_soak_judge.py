@@ -153,7 +153,7 @@ def test_a_device_that_is_off_is_lost_and_what_it_does_not_end_is_stuck(
     async def scene(one: Scene) -> None:
         cut_power(one.device.machine.root)
         await one.sees(Kind.LOST, "0 primaries")
-        assert one.plane.order("soak-1", NEW.version, retry=False, replace=False) is None
+        assert one.plane.order("soak-1", NEW.version, retry=False, replace=False).upgrade_id
         await one.sees(Kind.STUCK, NEW.version)
         await one.sees(Kind.RECORD, "offline")
         one.device.seen.supervisor = spawn_supervisor(one.device.machine.root)

@@ -1,12 +1,22 @@
 """The soak's schedule is a pure function of its seed, and what it says of verdicts is pure."""
 
+import time
 from itertools import islice
+from pathlib import Path
+from typing import cast
 
 import pytest
+from demo.processes import DeviceProcesses
+from soak.device import Device
+from soak.faults import Kind
 from soak.ledger import CONTROL_PLANE, Ledger
 from soak.plan import CYCLE, SPARED, Abort, Blow, How, Order, Part, Strike, rounds
-from soak.plane import Upgrade
+from soak.plane import ControlPlane, Taken, Upgrade
 from soak.releases import BAD, BY_VERSION, FIRST, GOOD, Release
+from soak.watching import LOST_S, lost
+
+from harmony_fleet.cli.errors import Refused
+from harmony_fleet.embedded.supervisor.settings import MachineRoot
 
 DEVICES = ("soak-1", "soak-2", "soak-3")
 SEED = 7
@@ -93,7 +103,75 @@ def test_a_good_release_succeeds_where_neither_its_device_nor_the_control_plane_
     assert Ledger().judge(interrupted, {"soak-2"}) != []
     assert Ledger().judge(interrupted, {"soak-1"}) == []
     assert Ledger().judge(interrupted, {CONTROL_PLANE}) == []
-    assert Ledger().judge([ended(GOOD[1].version, "Failed", "aborted")], set()) == []
+
+
+@pytest.mark.parametrize(
+    "how", [("Failed", "aborted"), ("RolledBack", "aborted"), ("NeverStarted", None)]
+)
+def test_only_what_the_soak_itself_aborted_or_replaced_may_end_so(
+    how: tuple[str, str | None],
+) -> None:
+    one = ended(GOOD[1].version, *how)
+    assert Ledger().judge([one], set()) != []
+    aborting, replacing, unsure = Ledger(), Ledger(), Ledger()
+    for ledger in (replacing, unsure):
+        ledger.open[one.upgrade_id] = one
+    aborting.aborted("soak-1", Taken(one.upgrade_id))
+    replacing.ordered("soak-1", Taken("another"))
+    unsure.aborted("soak-1", Taken(None, "unreachable", answered=False))
+    for ledger in (aborting, replacing, unsure):
+        assert ledger.judge([one], set()) == []
+    refused = Ledger({}, {one.upgrade_id: one})
+    refused.ordered("soak-1", Taken(None, "order_refused"))
+    assert refused.judge([one], set()) != []
+
+
+def test_no_upgrade_ends_unresolved() -> None:
+    hit = {"soak-1", CONTROL_PLANE}
+    assert Ledger().judge([ended(GOOD[1].version, "Unresolved", "journal_lost")], hit) != []
+
+
+class Forgetful:
+    """An operator that answers of an upgrade at the second time only, or never."""
+
+    def __init__(self, *upgrades: Upgrade) -> None:
+        self.upgrades, self.asked = {one.upgrade_id: one for one in upgrades}, 0
+
+    def ordered_since(self, device: str, number: int) -> tuple[list[str], int]:
+        return ([] if number else list(self.upgrades)), 1
+
+    def upgrade(self, device: str, upgrade_id: str) -> Upgrade:
+        self.asked += 1
+        if self.asked == 1 or upgrade_id not in self.upgrades:
+            raise Refused("there is no such upgrade")
+        return self.upgrades[upgrade_id]
+
+
+def test_an_upgrade_of_which_the_operator_cannot_tell_at_once_is_asked_for_again() -> None:
+    bad = ended(BAD[0].version, "Succeeded")
+    ledger, plane = Ledger(), cast(ControlPlane, Forgetful(bad))
+    with pytest.raises(Refused):
+        ledger.read(plane, ["soak-1"])
+    assert ledger.read(plane, ["soak-1"]) == [bad]
+
+
+def test_an_order_that_was_taken_and_is_unknown_afterwards_never_comes_right() -> None:
+    ledger, plane = Ledger(), cast(ControlPlane, Forgetful())
+    ledger.ordered("soak-1", Taken("forgotten"))
+    for _ in range(3):
+        with pytest.raises(Refused):
+            ledger.read(plane, ["soak-1"])
+
+
+def test_a_device_without_an_agent_for_too_long_is_lost_unless_it_has_no_power() -> None:
+    now_s = time.monotonic()
+    seen = DeviceProcesses(Path("/nowhere"), 0, without_since_s=now_s - LOST_S - 1)
+    device = Device("soak-1", MachineRoot(Path("/nowhere")), seen)
+    assert [fault.kind for fault in lost(device)] == [Kind.LOST]
+    device.powered = False
+    assert lost(device) == []
+    seen.without_since_s, device.powered = now_s - LOST_S + 5, True
+    assert lost(device) == []
 
 
 def test_a_good_release_is_blamed_only_where_its_device_was_hit() -> None:
