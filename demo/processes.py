@@ -63,7 +63,7 @@ class DeviceProcesses:
         self.agents |= {agent.pid: agent for agent in found}
         self.started += [agent for agent in found if not agent.candidate]
         for agent in self.agents.values():
-            agent.opened = agent.opened or _opened_by(agent.pid)
+            agent.opened = agent.opened or opened_by(agent.pid)
         if self.agents and self.without_since_s is not None:
             self.gaps_s.append(time.monotonic() - self.without_since_s)
             self.without_since_s = None
@@ -169,7 +169,8 @@ def _command(pid: int) -> list[bytes]:
         return []
 
 
-def _opened_by(pid: int) -> str | None:
+def opened_by(pid: int) -> str | None:
+    """The version whose file the process holds open; None: none, or it is gone."""
     try:
         files = [descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
     except OSError:

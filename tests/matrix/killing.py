@@ -103,10 +103,10 @@ def refuse_another_agent(device: Device, wanted: str) -> None:
     plane, name = device.plane, device.device_id
     # The timer may have told the verdict before the primary that clears up was started.
     eventually(lambda: device.state().candidate_pid is None, "the candidate is ended")
-    eventually(lambda: len(device.agents()) == 1, f"one agent runs: {device.agents()}")
+    eventually(lambda: device.running() == [wanted], f"{wanted} runs alone:", device.running)
     assert device.linked() == wanted, f"the link leads to {device.linked()}, not {wanted}"
     eventually(lambda: plane.view(name)["current_version"] == wanted, "the record says what runs")
-    eventually(lambda: not device.left_over(), f"nothing is left over: {device.left_over()}")
+    eventually(lambda: not device.left_over(), "nothing is left over:", device.left_over)
 
 
 def must_succeed(case: Case) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from demo import at_rest
+from demo.processes import opened_by
 from demo.releases import SOURCE
 
 from harmony_fleet.agent.upgrade.local import ask
@@ -58,10 +59,11 @@ run = shipped_main.run
 """
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
+def eventually(condition: Callable[[], bool], what: str, seen: Callable[[], object] = str) -> None:
+    """`seen`: what there is instead, looked at only where it does not come true."""
     ends_s = time.monotonic() + SOON_S
     while not condition():
-        assert time.monotonic() < ends_s, f"it never came true: {what}"
+        assert time.monotonic() < ends_s, f"it never came true: {what} {seen()}".rstrip()
         time.sleep(0.05)
 
 
@@ -172,6 +174,10 @@ class Device:
 
     def agents(self) -> list[int]:
         return at_rest.agents(self.root)
+
+    def running(self) -> list[str | None]:
+        """The version of each agent, by the file that it holds open."""
+        return [opened_by(pid) for pid in self.agents()]
 
     def linked(self) -> str:
         return at_rest.linked(self.machine)

@@ -1,6 +1,7 @@
 """Light devices, a real message plane and real operators in one process, each to be taken away."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -151,8 +152,28 @@ async def ended(operator: Operator, device_id: str) -> Phase:
 def in_fleet(
     folder: Path, names: Iterable[str], use: Callable[[LightFleet], Awaitable[None]]
 ) -> None:
+    """No agent may have had a part of it stop meanwhile: it would only have been slower."""
+    defects = Defects()
+
     async def run() -> None:
         async with light_fleet(folder, names) as fleet:
             await use(fleet)
 
-    asyncio.run(run())
+    logging.getLogger("harmony_fleet").addHandler(defects)
+    try:
+        asyncio.run(run())
+    finally:
+        logging.getLogger("harmony_fleet").removeHandler(defects)
+    assert not defects.told
+
+
+class Defects(logging.Handler):
+    """What was logged with a traceback: a defect that something has recovered from."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.told.append(logging.Formatter().format(record))

@@ -87,9 +87,8 @@ def test_no_order_and_no_verdict_is_lost_with_the_plane_in_any_phase(
                     fleet.devices[name].executor.holds[hold] = asyncio.Event()
             await known(operator, "pending", *PHASES)
             copy = shutil.copytree(fleet.jetstream, tmp_path / "copy")
-            for name in PHASES:
+            for name in PHASES:  # in this order: what is committed stays so for a moment only
                 await order(operator, name, NEW)
-            for name in PHASES:
                 await in_phase(operator, name)
             await fleet.lose_nats()
             await order(operator, "pending", NEW)

@@ -130,9 +130,8 @@ async def hold_in_each_phase(fleet: LightFleet, operator: Operator) -> None:
         if hold := HELD.get(name):
             fleet.devices[name].executor.holds[hold] = asyncio.Event()
     await known(operator, *PHASES)
-    for name in PHASES:
+    for name, phase in PHASES.items():  # what is committed, the last, stays so for a moment only
         await order(operator, name, NEW)
-    for name, phase in PHASES.items():
         await until(lambda: newest(operator, name).phase is phase, SOON_S)  # noqa: B023
 
 
