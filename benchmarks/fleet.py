@@ -171,7 +171,7 @@ def _costs(before: Counted, after: Counted, number: int) -> list[Figure]:
 
 
 def _writes(seen: Seen, number: int) -> Figure:
-    note = "marker and statuses; the last status is said twice"
+    note = "the marker, and a status for each transition"
     return Figure("fleet: durable writes per upgrade in NATS", seen.puts / number, "", 6, note)
 
 
