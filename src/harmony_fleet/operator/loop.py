@@ -180,10 +180,7 @@ class Operator:
         Raises StoreError.
         """
         for found in await self._store.load_all():
-            device = self._take_in(found)
-            if device.revision != found.revision:
-                async with device.lock:
-                    await self._reload(device)
+            await self._as_stored(found)
 
     def _saw(self, device_id: str, event: Sighting) -> None:
         """The observer's report. What changes nothing is settled here, without a task."""
@@ -298,12 +295,12 @@ class Operator:
         return replace(device.case, seen_upgrade=None) if device.waiting.loss else device.case
 
     async def _as_stored(self, found: Versioned) -> Sight:
-        """Read again only where this operator holds another revision, or none."""
-        name = found.record.device_id
-        device = self._devices.get(name)
-        if device is None or device.revision != found.revision:
-            await self._current(name)
-        return self.sight(name)
+        """Read again only where this operator holds another revision."""
+        device = self._take_in(found)
+        if device.revision != found.revision:
+            async with device.lock:
+                await self._reload(device)
+        return self.sight(found.record.device_id)
 
     async def _current(self, device_id: str) -> Case:
         """Looked up in the store, also where only another operator has adopted the device.
