@@ -185,7 +185,7 @@ async def _alone(plane: Process, client: FleetClient) -> Figure:
     await asyncio.sleep(0.5)  # the operator hears it, too
     after = await plane.counted()
     told = after.transactions - before.transactions
-    return Figure("fleet: transactions of one upgrade alone", told, "")
+    return Figure("fleet: transactions of one upgrade alone", told, "", 4)
 
 
 async def _order(client: FleetClient, devices: list[str], version: str) -> None:

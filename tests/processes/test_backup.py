@@ -20,6 +20,7 @@ import pytest
 from tests.processes.data_folders import NAME, fill, served_once
 from tests.processes.stand_in_api import Cli
 
+from harmony_fleet.embedded import new_file
 from harmony_fleet.embedded.accounts import Accounts
 from harmony_fleet.embedded.backup import pending
 from harmony_fleet.embedded.backup.make import back_up
@@ -144,6 +145,23 @@ def test_of_two_backups_to_one_file_at_once_one_is_made_and_is_whole(
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(tried, range(4))) == ["made", "refused", "refused", "refused"]
     assert fleet.cli("restore", str(file), "--replace").status == 0
+    assert not left_over(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(PermissionError(13, "no"), 0), (OSError(5, "Input/output error"), 1)]
+)
+def test_of_a_file_that_was_made_nobody_says_that_it_was_not(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, status: int
+) -> None:
+    def refuse_a_folder(path: Path) -> None:
+        if path.is_dir():
+            raise error
+
+    monkeypatch.setattr(new_file, "sync", refuse_a_folder)
+    ran = fleet.cli("backup", str(tmp_path / "another"))
+    assert (ran.status, (tmp_path / "another").exists()) == (status, True)
+    assert "not made" not in ran.err
     assert not left_over(tmp_path)
 
 

@@ -35,7 +35,6 @@ RACES = 200
 AT_ONCE = 20
 LONGEST_RACE_S = 0.8
 """The first half of it races with the stop, the other with all that comes before."""
-"""An upgrade is committed by then, most often."""
 
 HELD = {
     Phase.STAGING: "stage",

@@ -1,5 +1,6 @@
 """What the operator made of an order: said device by device, waited for, turned into an error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harmony_fleet.cli.errors import CommandFailed, Refused
@@ -31,8 +32,7 @@ def report(settings: Settings, answer: bytes, version: str, waits: Wait | None) 
         _say_nothing_to_do(settings, version, len(results))
         return
     _wait_for(settings, begin(results, version), waits)
-    refused = [one for one in refused if one.device_id not in settled]
-    _judge_refused(settings, refused, in_part=any(one.ordered for one in results))
+    _judge_refused(settings, [one for one in results if one.device_id not in settled])
 
 
 def report_rollback(settings: Settings, answer: bytes, waits: Wait | None) -> None:
@@ -40,8 +40,7 @@ def report_rollback(settings: Settings, answer: bytes, waits: Wait | None) -> No
     results = read(Results, answer).results
     _say_results(settings, answer, waits)
     _wait_for(settings, begin(results), waits)
-    refused = [result for result in results if not result.ordered]
-    _judge_refused(settings, refused, in_part=any(one.ordered for one in results))
+    _judge_refused(settings, results)
 
 
 def report_abort(settings: Settings, answer: bytes) -> None:
@@ -53,8 +52,7 @@ def report_abort(settings: Settings, answer: bytes) -> None:
         for result in results:
             if result.ordered:
                 say(f"{result.device_id}  abort ordered")
-    refused = [result for result in results if not result.ordered]
-    _judge_refused(settings, refused, in_part=any(one.ordered for one in results))
+    _judge_refused(settings, results)
 
 
 def _running(settings: Settings, version: str) -> set[str]:
@@ -92,13 +90,15 @@ def _say_nothing_to_do(settings: Settings, version: str, devices: int) -> None:
         say(f"nothing to do: {who} {version} already")
 
 
-def _judge_refused(settings: Settings, refused: list[Result], *, in_part: bool) -> None:
+def _judge_refused(settings: Settings, results: Sequence[Result]) -> None:
     """Refused is bad input that changed nothing; what was done in part has failed in part.
 
     So has what could not be done, such as a store on a full disk.
     """
+    refused = [result for result in results if not result.ordered]
     if not refused:
         return
+    in_part = len(refused) < len(results)
     failed = any(result.kind not in {None, ORDER_REFUSED} for result in refused)
     error = CommandFailed if failed or in_part else Refused
     if len(refused) == 1:

@@ -6,7 +6,7 @@ It is filled in a hidden folder beside it, which a killed process leaves there.
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harmony_fleet.agent.upgrade.durable import sync
@@ -20,13 +20,13 @@ class FileRefused(FleetError):
 
 
 class FileFailed(FleetError):
-    """The disk refused. There is no file, and none was changed."""
+    """The disk refused; the sentence says whether there is a file. None was changed."""
 
     kind = "file_failed"
     retryable = True
 
 
-def check_new(file: Path) -> None:
+def _check_new(file: Path) -> None:
     """Raises FileRefused."""
     if not file.name:
         raise FileRefused("no file is named: name one that is not there yet")
@@ -50,19 +50,33 @@ def new_file(file: Path) -> Iterator[Path]:
     Raises FileRefused, also where somebody else makes `file` meanwhile; FileFailed, for an OSError
     inside as well.
     """
-    check_new(file)
+    _check_new(file)
     try:
-        with tempfile.TemporaryDirectory(prefix=".fleet-", dir=file.absolute().parent) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=".fleet-", dir=file.absolute().parent, ignore_cleanup_errors=True
+        ) as folder:
             filled = Path(folder, "new")
             filled.touch(mode=0o600)
             yield filled
             sync(filled)
             _land(filled, file)
-        sync(file.absolute().parent)
     except OSError as error:
         raise FileFailed(
             f"{file} was not made, {error.filename or file}: {error.strerror or error}: look at "
             "its disk and its permissions, and run as the user of `fleet up`"
+        ) from error
+
+    _keep(file)
+
+
+def _keep(file: Path) -> None:
+    try:
+        with suppress(PermissionError):  # one may make files in a folder that one cannot read
+            sync(file.absolute().parent)
+    except OSError as error:
+        raise FileFailed(
+            f"{file} was made, and may not outlast a power cut ({error.strerror or error}): look "
+            "at its disk"
         ) from error
 
 
@@ -72,5 +86,5 @@ def _land(filled: Path, file: Path) -> None:
     except FileExistsError as error:
         raise FileRefused(f"{file} was made by another meanwhile: look at that one") from error
     except OSError:  # a file system without hard links
-        check_new(file)
+        _check_new(file)
         filled.rename(file)

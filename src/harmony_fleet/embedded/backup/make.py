@@ -25,7 +25,7 @@ from harmony_fleet.embedded.backup.manifest import (
     Manifest,
 )
 from harmony_fleet.embedded.backup.pending import unfinished
-from harmony_fleet.embedded.new_file import check_new, new_file
+from harmony_fleet.embedded.new_file import new_file
 from harmony_fleet.operator.records import Release
 from harmony_fleet.operator.sqlite_snapshot import snapshot, stored
 from harmony_fleet.operator.system import SystemClock
@@ -49,7 +49,6 @@ class Made:
 
 def back_up(data: Path, file: Path) -> Made:
     """Blocks. Raises FileRefused, BackupRefused, FileFailed, StoreError."""
-    check_new(file)
     _refuse_unless_whole(data)
     with new_file(file) as new:
         copy = new.with_name("store")
