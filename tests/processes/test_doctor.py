@@ -177,7 +177,7 @@ def test_devices_with_a_condition_are_named(fleet: Cli, script: Script) -> None:
     (found,) = asked(fleet)[1].values()
     assert (found["check"], found["level"]) == ("devices", "warning")
     assert "pi-1" in found["sentence"]
-    for condition in ("DuplicateIdentity", "Stalled"):
+    for condition in ("DuplicateIdentity", "JournalSetBack", "Stalled"):
         script.looks = [[upgrading("Verifying", "pi-2") | {"conditions": [condition]}]]
         status, by_check = asked(fleet)
         assert (status, by_check["devices"]["level"]) == (1, "problem")

@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from tests.processes.fake_device import FakeDevice, eventually, fake_device
 from tests.processes.nats_fixture import MessagePlane, running_nats, until
 
 from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts.errors import InvalidValue, MalformedMessage
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Artifact, Marker
 from harmony_fleet.messaging import keyvalue
@@ -215,6 +217,8 @@ def test_a_status_is_reported_as_it_comes_and_again_with_each_listing(tmp_path: 
     async def use(seen: Seen, device: FakeDevice, _: MessagePlane) -> None:
         await device.say(phase=AgentUpgradePhase.STAGING, upgrade_id=ID)
         await until(lambda: seen.statuses.count(1) >= 3)
+        found = [event.live for _, event in seen.events if isinstance(event, StatusSeen)]
+        assert found.count(True) == 1  # a listing does not tell when it was said
 
     with_observer(tmp_path, use, relist_s=0.05)
 
@@ -287,7 +291,6 @@ def test_an_observer_can_be_ended_at_any_time(tmp_path: Path) -> None:
 def test_a_marker_is_read_under_its_own_device_only() -> None:
     value = codec.encode(MARKER)
     assert read_marker("pi-1", value) == MARKER
-    assert read_marker("pi-2", value) is None
-    assert read_marker("UPPER", value) is None
-    assert read_marker("pi-1", value[:-1]) is None
-    assert read_marker("pi-1", b"") is None
+    for name, bad in (("pi-2", value), ("UPPER", value), ("pi-1", value[:-1]), ("pi-1", b"")):
+        with pytest.raises((InvalidValue, MalformedMessage)):
+            read_marker(name, bad)

@@ -36,7 +36,7 @@ def said(
     seq: int, phase: AgentUpgradePhase | None, upgrade_id: str | None = FIRST, **changed: Any
 ) -> StatusSeen:
     plain = Status("pi-1", "journal-1", seq, 1, upgrade_id, "1.0.0", "2.0.0", phase, 1)
-    return StatusSeen(replace(plain, **changed), LATER)
+    return StatusSeen(replace(plain, **changed), LATER, live=True)
 
 
 def ready(seq: int = 3, upgrade_id: str = FIRST, **changed: Any) -> StatusSeen:

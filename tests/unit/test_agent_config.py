@@ -60,6 +60,7 @@ def test_the_path_of_the_file_may_come_from_the_environment() -> None:
         (GOOD + "[upgrade]\nstarts_allowed = true\n", "upgrade.starts_allowed"),
         (GOOD + "[upgrade]\nprobation_s = -1\n", "probation_s"),
         (GOOD + "[heartbeat]\ninterval_s = 0\n", "interval_s"),
+        (GOOD + "[heartbeat]\ninterval_s = 3601.0\n", "3600"),
         (GOOD + "[paths]\nstate = 'relative'\n", "paths.state"),
         (GOOD + "[extra]\nx = 1\n", "extra"),
         ("upgrade = 3\n" + GOOD, "upgrade"),

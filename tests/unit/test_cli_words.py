@@ -5,15 +5,14 @@ from hypothesis import strategies as st
 from harmony_fleet.cli import layout, words
 from harmony_fleet.cli.views import CauseView, DeviceView, ProgressView, UpgradeView
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
+from harmony_fleet.printable import printable
 
 
 @given(st.text())
 def test_nothing_that_is_said_can_move_a_cursor_or_begin_a_line(text: str) -> None:
-    assert all(c.isprintable() for c in words.printable(text))
+    assert all(c.isprintable() for c in printable(text))
     assert all(c.isprintable() for c in words.paragraph(text).replace("\n", ""))
-    assert all(
-        line == words.printable(line) for line in words.evidence_lines(CauseView("", "", text))
-    )
+    assert all(line == printable(line) for line in words.evidence_lines(CauseView("", "", text)))
 
 
 @pytest.mark.parametrize(

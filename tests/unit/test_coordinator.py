@@ -40,14 +40,14 @@ from harmony_fleet.contracts.upgrade import (
     Marker,
     cause,
 )
+from harmony_fleet.operator.bucket import BucketWrite, bucket_write
 from harmony_fleet.operator.coordinator import (
     PAST_KEPT,
-    BucketWrite,
     Case,
     OrderRefused,
     SendStop,
+    Tell,
     WriteMarker,
-    bucket_write,
     may_stop,
     step,
 )
@@ -170,6 +170,42 @@ def test_the_generations_that_were_ordered_outlive_the_devices_journal() -> None
     assert given.record.highest == 5
     given = after(given, said(0, None, None, generation=0, journal_id="journal-2"))
     assert given.record.highest == 5
+
+
+# A journal that was set back
+
+
+def test_a_device_whose_journal_was_set_back_gets_no_order_and_is_told_so_once() -> None:
+    case = after(HEARD, ordered(), said(9, P.STAGING))
+    case, effects = fed(case, said(3, P.VERIFYING))
+    assert (case.set_back, effects) == (False, [])  # it may have been overtaken on its way
+    case, effects = fed(case, said(4, P.CUTOVER_READY), said(5, P.REVERTING))
+    assert [told.happening.kind for told in effects if isinstance(told, Tell)] == [
+        "journal_set_back"
+    ]
+    assert case.record.order is not None
+    assert (case.set_back, case.record.order.phase) == (True, P.STAGING)
+    assert "remove its journal.json" in refusal(case, ordered(SECOND, "2.0.0", replace=True))
+
+
+@pytest.mark.parametrize("seq", [9, 10])
+def test_a_device_that_says_as_much_as_before_is_believed_again(seq: int) -> None:
+    back = after(HEARD, said(9, None, None), said(3, None, None), said(4, None, None))
+    assert back.set_back
+    assert not after(back, said(seq, None, None)).set_back
+
+
+def test_a_device_with_a_new_journal_is_believed_again() -> None:
+    back = after(HEARD, said(9, None, None), said(3, None, None), said(4, None, None))
+    renewed = after(back, said(0, None, None, generation=0, journal_id="journal-2"))
+    assert not renewed.set_back
+    assert after(renewed, ordered()).record.order is not None
+
+
+def test_what_a_listing_finds_says_nothing_of_the_devices_journal() -> None:
+    """A message plane that came back older still holds what a device said long ago."""
+    old = replace(said(3, None, None), live=False)
+    assert not after(HEARD, said(9, None, None), old, old, old).set_back
 
 
 # Live heartbeat: target version, this id: remember, in memory only
@@ -432,7 +468,8 @@ def test_a_status_about_a_foreign_upgrade_changes_no_order() -> None:
 @pytest.mark.parametrize("seq", [0, 2, 3])
 def test_a_status_that_is_older_or_the_same_is_ignored(seq: int) -> None:
     case = after(ORDERED, said(3, P.VERIFYING))
-    assert step(case, said(seq, P.ROLLED_BACK)) == (case, ())
+    after_it, effects = step(case, said(seq, P.ROLLED_BACK))
+    assert (after_it.record, effects) == (case.record, ())
 
 
 def test_the_status_of_another_journal_is_taken_in_although_its_seq_is_lower() -> None:

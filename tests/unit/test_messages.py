@@ -17,7 +17,7 @@ from harmony_fleet.contracts import subjects
 from harmony_fleet.contracts.codec import decode, encode
 from harmony_fleet.contracts.commands import Outcome, Verb
 from harmony_fleet.contracts.errors import InvalidValue
-from harmony_fleet.contracts.heartbeat import Heartbeat, Progress, Role
+from harmony_fleet.contracts.heartbeat import MAX_INTERVAL_MS, Heartbeat, Progress, Role
 from harmony_fleet.contracts.identity import MAX_COUNT, MAX_URL_LENGTH
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
@@ -77,7 +77,7 @@ WRONG: dict[str, list[Any]] = {
     "seq": [-1, MAX_COUNT + 1],
     "attempt": [-1, MAX_COUNT + 1],
     "beat": [0, -1, MAX_COUNT + 1],
-    "interval_ms": [0, -1],
+    "interval_ms": [0, -1, MAX_INTERVAL_MS + 1],
     "done_bytes": [-1],
     "total_bytes": [-1],
     "size_bytes": [0, -1, MAX_COUNT + 1],

@@ -150,6 +150,12 @@ def test_two_processes_under_one_identity_are_a_condition_and_what_is_waited_for
     assert "another one" in str(waits_for(seen))
 
 
+def test_a_journal_that_was_set_back_is_a_condition_and_what_is_waited_for() -> None:
+    seen = Seen(case(order(Phase.PENDING), said_less=2))
+    assert view(seen, NOW).conditions == ("JournalSetBack",)
+    assert "journal" in str(waits_for(seen))
+
+
 def test_what_is_waited_for_names_the_evidence_that_is_missing() -> None:
     ready = order(Phase.CUTOVER_READY)
     assert waits_for(Seen(case(ready))) == "a live heartbeat of 2.0.0 in this upgrade"

@@ -57,6 +57,12 @@ def test_an_order_for_a_silent_device() -> None:
     )
 
 
+def test_a_device_whose_journal_was_set_back_is_told_how_to_mend_it() -> None:
+    text = said(Seen(case(order(Phase.PENDING), said_less=2)))
+    assert "nothing of it is believed: stop its agent, remove its journal.json, and start" in text
+    assert text.endswith("It waits for its journal to be renewed.")
+
+
 def test_a_download_under_way() -> None:
     halfway = beat(upgrade_id=ID, progress=Progress(1_000_000, 2_000_000))
     text = said(Seen(case(order(Phase.STAGING), heartbeat=halfway)))

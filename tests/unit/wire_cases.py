@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.agent.upgrade.record import Attempt, Installed, Journal, Stage
 from harmony_fleet.contracts.commands import Answer, Command, Info, Outcome, Verb
-from harmony_fleet.contracts.heartbeat import Heartbeat, Progress, Role
+from harmony_fleet.contracts.heartbeat import MAX_INTERVAL_MS, Heartbeat, Progress, Role
 from harmony_fleet.contracts.identity import MAX_COUNT
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
@@ -206,7 +206,7 @@ MESSAGES: Final[Mapping[type, st.SearchStrategy[Any]]] = {
         _tokens,
         _tokens,
         _from_1,
-        _from_1,
+        st.integers(1, MAX_INTERVAL_MS),
         st.none() | _ids,
         st.none() | _progress,
         _texts,

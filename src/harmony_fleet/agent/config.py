@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from harmony_fleet.contracts.errors import FleetError, InvalidValue
+from harmony_fleet.contracts.heartbeat import MAX_INTERVAL_MS
 from harmony_fleet.contracts.identity import check_device_id, check_server
 
 DEFAULT_PATH = Path("/etc/fleet-agent/config.toml")
@@ -62,7 +63,7 @@ class PathsConfig:
 @dataclass(frozen=True, slots=True)
 class HeartbeatConfig:
     interval_s: float = 30.0
-    """Between two heartbeats, as a rule."""
+    """Between two heartbeats, as a rule; an hour is the most."""
     quick_interval_s: float = 1.0
     """For a candidate, an armed primary, a trial, and the beginning of probation."""
     quick_probation_s: float = 60.0
@@ -222,6 +223,9 @@ def _checked(config: Config) -> Config:
             value = getattr(section, one.name)
             if isinstance(value, int | float) and not 0 < value < MOST:
                 raise ConfigError(f"{one.name} = {_shown(value)} must be above 0 and below 10^8")
+    for name in ("interval_s", "quick_interval_s"):
+        if getattr(config.heartbeat, name) * 1000 > MAX_INTERVAL_MS:
+            raise ConfigError(f"heartbeat.{name} must be an hour, 3600, at most")
     if config.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ConfigError(f"log_level {config.log_level!r} is none of DEBUG INFO WARNING ERROR")
     return config

@@ -12,11 +12,12 @@ import harmony_fleet
 from harmony_fleet.cli.client import FleetClient
 from harmony_fleet.cli.errors import NotUp
 from harmony_fleet.cli.views import Api, Devices, DeviceView, Health, read
-from harmony_fleet.cli.words import count, named, printable
+from harmony_fleet.cli.words import count, named
 from harmony_fleet.embedded.doctor.examine import examine
 from harmony_fleet.embedded.doctor.finding import Finding, guarded, ok, problem, warning
 from harmony_fleet.embedded.doctor.folder import server_of
 from harmony_fleet.embedded.up import PORT
+from harmony_fleet.printable import printable
 
 ANSWER_LIMIT_S: Final = 10.0
 UP: Final = "control plane"
@@ -82,6 +83,7 @@ def _ask_health(client: FleetClient) -> Iterable[Finding]:
 def _ask_devices(client: FleetClient) -> Iterable[Finding]:
     found = read(Devices, client.devices()).devices
     duplicate = [one.device_id for one in found if "DuplicateIdentity" in one.conditions]
+    set_back = [one.device_id for one in found if "JournalSetBack" in one.conditions]
     stalled = [one.device_id for one in found if "Stalled" in one.conditions]
     silent = [one.device_id for one in found if not one.online]
     if duplicate:
@@ -89,6 +91,12 @@ def _ask_devices(client: FleetClient) -> Iterable[Finding]:
             DEVICES,
             f"two processes each answer to {named(duplicate)}",
             "give one of each two another identity: until then they get no orders",
+        )
+    if set_back:
+        yield problem(
+            DEVICES,
+            f"the journal of {named(set_back)} was set back: nothing it reports is believed",
+            f"`fleet why {set_back[0]}` says what to do: until then it gets no orders",
         )
     if stalled:
         yield problem(
@@ -102,7 +110,7 @@ def _ask_devices(client: FleetClient) -> Iterable[Finding]:
             f"{count(len(silent), 'device')} not heard: {named(silent)}",
             "look whether it is on, runs its agent, and reaches the message plane",
         )
-    if not (duplicate or stalled or silent):
+    if not (duplicate or set_back or stalled or silent):
         yield _all_heard(found)
 
 

@@ -13,7 +13,6 @@ from harmony_fleet.cli.words import (
     heard,
     labels_of,
     place_of,
-    printable,
     progress_of,
     remark,
     shortened,
@@ -21,6 +20,7 @@ from harmony_fleet.cli.words import (
     time_of,
 )
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
+from harmony_fleet.printable import printable
 
 GAP: Final = "  "
 WIDE: Final = 100

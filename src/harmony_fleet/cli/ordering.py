@@ -9,7 +9,8 @@ from harmony_fleet.cli.output import parsed, remark, say, say_answer, say_line
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.views import Devices, Result, Results, read
 from harmony_fleet.cli.waiting import judge, wait
-from harmony_fleet.cli.words import NOTHING, printable
+from harmony_fleet.cli.words import NOTHING
+from harmony_fleet.printable import printable
 
 ORDER_REFUSED = "order_refused"
 """The kind of a refusal that is the order's own fault."""

@@ -17,9 +17,9 @@ from harmony_fleet.cli.words import (
     evidence_lines,
     named,
     percent,
-    printable,
 )
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
+from harmony_fleet.printable import printable
 
 if TYPE_CHECKING:
     from harmony_fleet.cli.render import Picture

@@ -20,10 +20,10 @@ from harmony_fleet.cli.words import (
     evidence_lines,
     heard,
     labels_of,
-    printable,
     progress_of,
     time_of,
 )
+from harmony_fleet.printable import printable
 
 _LABEL: Final = 14
 

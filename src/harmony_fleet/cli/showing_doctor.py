@@ -12,8 +12,9 @@ import click
 from harmony_fleet.cli.errors import FAILED
 from harmony_fleet.cli.output import on_terminal, say, say_document
 from harmony_fleet.cli.settings import Settings
-from harmony_fleet.cli.words import count, printable
+from harmony_fleet.cli.words import count
 from harmony_fleet.embedded.doctor.finding import Finding, Level
+from harmony_fleet.printable import printable
 
 COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 _LEVEL: Final = max(map(len, Level)) + 2

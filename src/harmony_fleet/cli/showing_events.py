@@ -10,7 +10,8 @@ from harmony_fleet.cli.output import parsed, say, say_document, say_line, say_wr
 from harmony_fleet.cli.polling import answers
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.views import Events, EventView, Upgrades, read
-from harmony_fleet.cli.words import printable, time_of
+from harmony_fleet.cli.words import time_of
+from harmony_fleet.printable import printable
 
 PAGE: Final = 500
 

@@ -8,9 +8,10 @@ from harmony_fleet.cli.layout import lines, releases
 from harmony_fleet.cli.output import on_terminal, remark, say, say_answer
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.views import Releases, ReleaseView, read
-from harmony_fleet.cli.words import NOTHING, place_of, printable, size, time_of
+from harmony_fleet.cli.words import NOTHING, place_of, size, time_of
 from harmony_fleet.contracts.identity import check_version
 from harmony_fleet.contracts.upgrade import Artifact
+from harmony_fleet.printable import printable
 from harmony_fleet.release.manifest import ReleaseFile, describe
 
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final
 
 from harmony_fleet.cli.views import CauseView, EventView, UpgradeView
-from harmony_fleet.cli.words import cause_in_full, evidence_lines, exactly, printable, time_of
+from harmony_fleet.cli.words import cause_in_full, evidence_lines, exactly, time_of
+from harmony_fleet.printable import printable
 
 _OFFSET: Final = 13
 _SIDE: Final = 8

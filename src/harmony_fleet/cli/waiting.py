@@ -13,7 +13,8 @@ from harmony_fleet.cli.polling import Deadline, Lost, poll
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.showing import Moment, show_for
 from harmony_fleet.cli.views import Devices, DeviceView, UpgradeView, read
-from harmony_fleet.cli.words import count, named, printable
+from harmony_fleet.cli.words import count, named
+from harmony_fleet.printable import printable
 
 _UNKNOWN_UPGRADE: Final = "unknown_upgrade"
 """As the operator names it."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from harmony_fleet.cli.views import CauseView, DeviceView, ProgressView, ReleaseView, UpgradeView
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
+from harmony_fleet.printable import printable
 
 NOTHING: Final = "-"
 """An empty cell, so that a line in a pipe always has the same number of fields."""
@@ -11,11 +12,6 @@ NOTHING: Final = "-"
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86400
-
-
-def printable(text: str) -> str:
-    """Without anything that could move a cursor, colour a line, or forge one."""
-    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def evidence_lines(cause: CauseView) -> list[str]:

@@ -1,6 +1,7 @@
 """The small periodic message: "I am instance I of version V in role R, in upgrade U"."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from harmony_fleet.contracts.identity import (
     check_count,
@@ -11,6 +12,9 @@ from harmony_fleet.contracts.identity import (
     check_version,
 )
 from harmony_fleet.contracts.wire import SCHEMA, Tolerant
+
+MAX_INTERVAL_MS: Final = 3_600_000
+"""Of heartbeats. What is inferred from silence takes three of them."""
 
 
 class Role(Tolerant):
@@ -52,7 +56,7 @@ class Heartbeat:
     beat: int
     """Counts this instance's heartbeats from 1."""
     interval_ms: int
-    """When the next one is due. Milliseconds."""
+    """When the next one is due. Milliseconds; an hour is the most."""
     upgrade_id: str | None = None
     """The upgrade under way, if any."""
     progress: Progress | None = None
@@ -68,7 +72,7 @@ class Heartbeat:
         check_token(self.instance_id)
         check_token(self.boot_id)
         check_count(self.beat, "beat", minimum=1)
-        check_count(self.interval_ms, "interval_ms", minimum=1)
+        check_count(self.interval_ms, "interval_ms", minimum=1, maximum=MAX_INTERVAL_MS)
         if self.upgrade_id is not None:
             check_upgrade_id(self.upgrade_id)
         check_text(self.sent_at, "sent_at", 40)

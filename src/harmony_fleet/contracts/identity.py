@@ -108,10 +108,11 @@ def check_server(text: str) -> str:
     return text
 
 
-def check_count(number: int, name: str, minimum: int = 0) -> int:
-    """Raises InvalidValue unless `minimum <= number <= 2**53`."""
-    if not minimum <= number <= MAX_COUNT:
-        raise InvalidValue(f"{name} {number} is not between {minimum} and 2**53")
+def check_count(number: int, name: str, minimum: int = 0, maximum: int = MAX_COUNT) -> int:
+    """Raises InvalidValue unless `minimum <= number <= maximum`, which is 2**53 by default."""
+    if not minimum <= number <= maximum:
+        most = "2**53" if maximum == MAX_COUNT else maximum
+        raise InvalidValue(f"{name} {number} is not between {minimum} and {most}")
     return number
 
 

@@ -32,6 +32,7 @@ from harmony_fleet.operator.sqlite_store import SqliteStore
 from harmony_fleet.operator.storing import Storing
 from harmony_fleet.operator.streams import ensure_streams
 from harmony_fleet.operator.system import RandomIds, SystemClock
+from harmony_fleet.printable import printable
 from harmony_fleet.release.build import artifact_name, build
 
 HOST: Final = "127.0.0.1"
@@ -259,10 +260,10 @@ def _unheard(_up: Up) -> None:
 
 
 class _OneLine(logging.Formatter):
-    """What a log record says, in one line whatever it carries."""
+    """What a log record says, in one line whatever it carries, and whoever said it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return " | ".join(super().format(record).splitlines())
+        return " | ".join(printable(line) for line in super().format(record).splitlines())
 
 
 def _log_to_stderr() -> None:

@@ -11,7 +11,6 @@ Rules
 """
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import assert_never
 
 from harmony_fleet.contracts.commands import Outcome
@@ -43,6 +42,9 @@ from harmony_fleet.operator.records import DeviceRecord, Happening, Order
 from harmony_fleet.operator.verdicts import judge
 
 PAST_KEPT = 16
+SET_BACK_AFTER = 2
+"""Older statuses in a row: a single one may have been overtaken on its way here."""
+RENEW_JOURNAL = "stop its agent, remove its journal.json, and start it again"
 
 
 class OrderRefused(FleetError):
@@ -68,6 +70,19 @@ class Case:
     candidate: Heartbeat | None = None
     """The latest of a candidate."""
     identity: Identity = field(default_factory=Identity)
+    said_less: int = 0
+    """Live statuses in a row that are older than what the same journal has said before."""
+
+    @property
+    def set_back(self) -> bool:
+        """The device's journal has forgotten what it said, so nothing of it can be believed."""
+        return self.said_less >= SET_BACK_AFTER
+
+    @property
+    def held_back(self) -> bool:
+        """While two answer to one name neither is told to upgrade; both may be told to end it."""
+        order = self.record.order
+        return self.identity.duplicate and order is not None and order.desired is Desired.RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +102,6 @@ class SendStop:
 @dataclass(frozen=True, slots=True)
 class Tell:
     happening: Happening
-
-
-class BucketWrite(StrEnum):
-    """What to do about the bucket's value for one device."""
-
-    WRITE = "write"
-    LEAVE = "leave"
-    """It holds a newer order than the store knows of."""
-    NOTHING = "nothing"
-    """It holds what is wanted, or the store wants another one by now."""
 
 
 Effect = WriteMarker | SendStop | Tell
@@ -135,6 +140,11 @@ def _ordered(case: Case, event: Ordered) -> Transition:
         raise OrderRefused(
             f"two devices answer to {name!r}: give one of them another identity, then order again"
         )
+    if case.set_back:
+        raise OrderRefused(
+            f"{name} tells less than its journal had told before, so what it reports cannot be "
+            f"believed: {RENEW_JOURNAL}, then order again"
+        )
     if current and current.open and not event.replace:
         raise OrderRefused(
             f"{name} is already being upgraded to {current.version} ({current.phase}): wait for "
@@ -145,7 +155,7 @@ def _ordered(case: Case, event: Ordered) -> Transition:
     if record.highest >= MAX_COUNT:
         raise OrderRefused(
             f"{name} claims to have seen the highest generation there is, so it would ignore every "
-            "order: its journal is damaged; remove journal.json on the device and restart its agent"
+            f"order: its journal is damaged; {RENEW_JOURNAL}"
         )
     order = Order(
         event.upgrade_id,
@@ -244,8 +254,11 @@ def _primary(case: Case, event: HeartbeatSeen) -> tuple[Case, list[Effect]]:
 
 def _status(case: Case, event: StatusSeen) -> Transition:
     status, record = event.status, case.record
-    if status.journal_id == record.journal_id and status.seq <= record.seq:
-        return case, ()  # one seq is one statement: older, or taken in already
+    if status.journal_id == record.journal_id and status.seq < record.seq:
+        return _said_less(case) if event.live else (case, ())
+    case = replace(case, said_less=0)
+    if status.journal_id == record.journal_id and status.seq == record.seq:
+        return case, ()  # one seq is one statement: taken in already
     orders = [*record.past, *((record.order,) if record.order else ())]
     judged = [judge(order, status, event.now) for order in orders]
     effects = tuple(
@@ -262,6 +275,16 @@ def _status(case: Case, event: StatusSeen) -> Transition:
         seq=status.seq,
     )
     return (replace(case, record=record) if record != case.record else case), effects
+
+
+def _said_less(case: Case) -> Transition:
+    """An old statement is none; a device that has no newer one can be heard no more."""
+    was = case.set_back
+    case = replace(case, said_less=case.said_less + 1)
+    if was or not case.set_back:
+        return case, ()
+    sentence = "its journal was set back: it tells less than before, and is not believed"
+    return case, (Tell(Happening("journal_set_back", sentence)),)
 
 
 def _highest(record: DeviceRecord, status: Status) -> int:
@@ -289,32 +312,10 @@ def _marker(case: Case, event: MarkerSeen) -> Transition:
         record = replace(case.record, highest=event.marker.generation)
         case = replace(case, record=record)
     order = case.record.order
-    if order is None or not order.open or _held_back(case, order):
+    if order is None or not order.open or case.held_back:
         return case, ()
     wanted = order.marker(case.record.device_id)
     return (case, ()) if event.marker == wanted else (case, (WriteMarker(wanted),))
-
-
-def bucket_write(case: Case, marker: Marker, found: Marker | None) -> BucketWrite:
-    """Asked again at the instant of writing: `found` is what the bucket held just before.
-
-    An order is known by its generation: one that another store gave is never written over.
-    """
-    order = case.record.order
-    if order is None or not order.open or order.marker(case.record.device_id) != marker:
-        return BucketWrite.NOTHING
-    if _held_back(case, order):
-        return BucketWrite.NOTHING
-    if found is None:
-        return BucketWrite.WRITE
-    if found.generation > marker.generation:
-        return BucketWrite.LEAVE
-    return BucketWrite.NOTHING if found == marker else BucketWrite.WRITE
-
-
-def _held_back(case: Case, order: Order) -> bool:
-    """While two answer to one name neither is told to upgrade; both may be told to end it."""
-    return case.identity.duplicate and order.desired is Desired.RUN
 
 
 def _answered(case: Case, event: StopAnswered) -> Transition:

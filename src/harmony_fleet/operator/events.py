@@ -40,6 +40,8 @@ class HeartbeatSeen:
 class StatusSeen:
     status: Status
     now: str
+    live: bool = False
+    """Put just now: not what a listing found, which the plane may have kept from long ago."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,36 +3,30 @@
 Rules
 1. One event at a time for each device. The record is stored before its effects are performed.
 2. A conflict in the store means that another operator was faster: read again, decide again.
-3. A marker is written until the bucket holds it, or until the store wants another one.
-4. A marker and a stop are sent in a task of their own, and only after another look at what the
+3. A marker and a stop are sent in a task of their own, and only after another look at what the
    store wants: another operator may have aborted or replaced the order meanwhile.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.heartbeat import Role
-from harmony_fleet.contracts.upgrade import Marker
 from harmony_fleet.labels import Changes, Selector
-from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
+from harmony_fleet.operator.backoff import backoff_s
 from harmony_fleet.operator.commands import FleetCommandsClient
 from harmony_fleet.operator.coordinator import (
-    BucketWrite,
     Case,
     Effect,
     OrderRefused,
     SendStop,
     Tell,
     WriteMarker,
-    bucket_write,
     may_stop,
     step,
 )
@@ -46,7 +40,8 @@ from harmony_fleet.operator.events import (
     StopAnswered,
     StopUnanswered,
 )
-from harmony_fleet.operator.observer import Observer, read_marker
+from harmony_fleet.operator.markers import Markers
+from harmony_fleet.operator.observer import Observer
 from harmony_fleet.operator.orders import Orders
 from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
@@ -55,10 +50,6 @@ from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.operator.waiting import Waiting
 
 logger = logging.getLogger(__name__)
-
-REQUEST_LIMIT_S = 5.0
-BACKOFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Before a stop that went unanswered so often, or a marker, is tried again; the last repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +95,7 @@ class Operator:
         self._store, self._plane, self._clock = store, plane, clock
         self._orders = Orders(store, clock, ids, artifact_base_url, self._current)
         self._commands = FleetCommandsClient(plane, settings.command_limit_s)
+        self._markers = Markers(plane, clock, self._looked_again)
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._devices: dict[str, _Device] = {}
         self._newcomers: dict[str, Waiting] = {}
@@ -318,7 +310,7 @@ class Operator:
     def _perform(self, device_id: str, effect: Effect) -> None:
         match effect:
             case WriteMarker(marker):
-                self._spawn(self._write_marker(marker))
+                self._spawn(self._markers.write(marker))
             case SendStop(upgrade_id, after):
                 self._spawn(self._send_stop(device_id, upgrade_id, after))
             case Tell(happening):
@@ -326,38 +318,11 @@ class Operator:
             case _:
                 assert_never(effect)
 
-    async def _write_marker(self, marker: Marker) -> None:
-        tries = 0
-        while True:
-            try:
-                return await self._compare_and_set(marker)
-            except (MessagingError, StoreError) as error:
-                logger.info("the marker of %s is not written yet: %s", marker.device_id, error)
-                tries += 1
-                await self._clock.sleep(_backoff_s(tries))
-
-    async def _compare_and_set(self, marker: Marker) -> None:
-        """Reads the bucket before the store: what anyone changes after that, in either, stays."""
-        bucket, name = subjects.MARKER_BUCKET, marker.device_id
-        entry = await keyvalue.get(self._plane, bucket, name, REQUEST_LIMIT_S)
-        found = read_marker(name, entry.value) if entry else None
-        write = bucket_write(await self._looked_again(name), marker, found)
-        match write:
-            case BucketWrite.WRITE:
-                revision, value = entry.revision if entry else 0, codec.encode(marker)
-                await keyvalue.put_if(self._plane, bucket, name, value, revision, REQUEST_LIMIT_S)
-            case BucketWrite.LEAVE:
-                logger.warning("%s has a newer order than this store knows: left alone", name)
-            case BucketWrite.NOTHING:
-                pass
-            case _:
-                assert_never(write)
-
     async def _send_stop(self, device_id: str, upgrade_id: str, after: int) -> None:
         """The word that ends the old agent. Whatever comes back, nothing but an answer is one."""
         try:
             if after:
-                await self._clock.sleep(_backoff_s(after))
+                await self._clock.sleep(backoff_s(after))
             if may_stop(await self._looked_again(device_id), upgrade_id):
                 answer = await self._commands.upgrade_stop(device_id, upgrade_id)
                 await self._take(device_id, StopAnswered(upgrade_id, answer, self._clock.now()))
@@ -409,7 +374,3 @@ class Operator:
 
 def _order_id(record: DeviceRecord) -> str | None:
     return record.order.upgrade_id if record.order else None
-
-
-def _backoff_s(tries: int) -> float:
-    return BACKOFF_S[min(tries, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0)

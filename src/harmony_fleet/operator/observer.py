@@ -136,14 +136,15 @@ class Observer:
 
     async def _list_statuses(self) -> None:
         for name, entry in await streams.list_bucket(self._plane, subjects.STATUS_BUCKET):
-            self._said(name, entry.value)
+            self._said(name, entry.value, live=False)
 
     async def _list_markers(self) -> None:
         found: dict[str, Marker | None] = dict.fromkeys(self._known())
         for name, entry in await streams.list_bucket(self._plane, subjects.MARKER_BUCKET):
-            marker = read_marker(name, entry.value)
-            if marker is not None or name in found:  # no device is made of a key that is none
-                found[name] = marker
+            try:
+                found[name] = read_marker(name, entry.value)
+            except (InvalidValue, MalformedMessage) as error:  # the store's is written over it
+                self._complaints.of(name, f"the marker of {name} cannot be read: {error}")
         for name, marker in found.items():
             self._report(name, MarkerSeen(marker))
 
@@ -152,7 +153,8 @@ class Observer:
         self._heard(name, message.payload, self._live(message))
 
     async def _status(self, message: Message) -> None:
-        self._said(message.subject.removeprefix(f"{subjects.SEEN_STATUS}."), message.payload)
+        name = message.subject.removeprefix(f"{subjects.SEEN_STATUS}.")
+        self._said(name, message.payload, live=True)
 
     def _live(self, message: Message) -> bool:
         verdict = judge(self._liveness, _sequence(message))
@@ -173,7 +175,7 @@ class Observer:
             return
         self._report(device_id, HeartbeatSeen(beat, live))
 
-    def _said(self, name: str, value: bytes) -> None:
+    def _said(self, name: str, value: bytes, live: bool) -> None:
         if name == streams.PROBE:
             return
         try:
@@ -184,7 +186,7 @@ class Observer:
         if status.device_id != name:
             self._complaints.of(name, f"a status under {name} claims to be another's: ignored")
             return
-        self._report(name, StatusSeen(status, self._now()))
+        self._report(name, StatusSeen(status, self._now(), live))
 
 
 def _sequence(message: Message) -> int | None:
@@ -193,12 +195,10 @@ def _sequence(message: Message) -> int | None:
     return int(text) if readable else None
 
 
-def read_marker(name: str, value: bytes) -> Marker | None:
-    """None for what is no marker of this device: the store's is written over it."""
-    try:
-        check_device_id(name)
-        marker = codec.decode(Marker, value)
-    except (MalformedMessage, InvalidValue) as error:
-        logger.warning("the marker of %s cannot be read: %s", name, error)
-        return None
-    return marker if marker.device_id == name else None
+def read_marker(name: str, value: bytes) -> Marker:
+    """Raises InvalidValue, MalformedMessage: what lies under that key is no marker of a device."""
+    check_device_id(name)
+    marker = codec.decode(Marker, value)
+    if marker.device_id != name:
+        raise InvalidValue(f"it is of {marker.device_id}")
+    return marker

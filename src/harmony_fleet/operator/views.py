@@ -20,7 +20,7 @@ STALLED_AFTER_S: Final = 2400.0
 _TAKES_AS_IT_NEEDS: Final = frozenset({AgentUpgradePhase.STAGING, AgentUpgradePhase.COMMITTED})
 """A download is as long as it is; a probation is a setting of the device, and ends by itself."""
 
-Condition = Literal["DuplicateIdentity", "Stalled"]
+Condition = Literal["DuplicateIdentity", "JournalSetBack", "Stalled"]
 
 
 class Sight(Protocol):
@@ -147,6 +147,8 @@ def conditions(sight: Sight, now: str) -> tuple[Condition, ...]:
     found: list[Condition] = []
     if sight.case.identity.duplicate:
         found.append("DuplicateIdentity")
+    if sight.case.set_back:
+        found.append("JournalSetBack")
     order = sight.case.record.order
     if order and order.open and order.phase not in _TAKES_AS_IT_NEEDS:
         age_s = seconds_between(order.since, now)
@@ -163,6 +165,8 @@ def waits_for(sight: Sight) -> str | None:
         return None
     if case.identity.duplicate:
         return "one of the two processes under this identity to get another one"
+    if case.set_back:
+        return "its journal to be renewed"
     if sight.heard_age_s is None:
         return "a first heartbeat of the device"
     if not online(sight):

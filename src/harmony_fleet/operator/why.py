@@ -7,7 +7,7 @@ are told apart; a device's own words are quoted.
 from typing import Final, assert_never
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Cause, Desired
-from harmony_fleet.operator.coordinator import Case
+from harmony_fleet.operator.coordinator import RENEW_JOURNAL, Case
 from harmony_fleet.operator.records import Order
 from harmony_fleet.operator.views import (
     Sight,
@@ -29,6 +29,8 @@ def why(sight: Sight, now: str) -> str:
     parts = [_runs(sight)]
     if sight.case.identity.duplicate:
         parts.append(_duplicate())
+    if sight.case.set_back:
+        parts.append(_set_back())
     if order is None:
         parts.append("No upgrade has been ordered.")
     elif order.open:
@@ -59,6 +61,13 @@ def _duplicate() -> str:
     return (
         "Two processes answer under this name in turn, so neither gets an order or a stop: "
         "give one of the two machines another device id."
+    )
+
+
+def _set_back() -> str:
+    return (
+        "What it reports is older than what its journal had told before, as after a restore of an "
+        f"older image, so nothing of it is believed: {RENEW_JOURNAL}."
     )
 
 
