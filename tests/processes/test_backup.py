@@ -202,7 +202,8 @@ def test_an_artifact_that_is_lost_is_said_and_the_rest_is_backed_up(
     assert (ran.status, ran.document["missing_artifacts"]) == (0, [NAME])
     assert NAME in ran.err
     fleet.cli.data.rename(tmp_path / "lost")
-    assert fleet.cli("restore", str(tmp_path / "another")).status == 0
+    restored = fleet.cli("restore", str(tmp_path / "another"))
+    assert (restored.status, NAME in restored.err) == (0, True)
     assert devices(fleet.data) == ["pi-1", "pi-2"]
 
 

@@ -65,6 +65,11 @@ def other_bytes(path: Path) -> None:
     path.write_bytes(path.read_bytes()[::-1])
 
 
+def open_token(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "token").touch(0o644)
+
+
 def lose_keys(data: Path) -> None:
     (data / "nats/nats-server.conf").touch()
     (data / "nats/accounts/keys.json").unlink()
@@ -74,6 +79,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "its folder is open": (lambda d: d.chmod(0o755), "secrets", "chmod -R"),
     "a seed is open": (
         lambda d: (d / "nats/accounts/keys.json").chmod(0o640),
+        "secrets",
+        "chmod -R",
+    ),
+    "the token of a restore that was cut off is open": (
+        lambda d: open_token(d / ".restoring-x"),
         "secrets",
         "chmod -R",
     ),
@@ -100,7 +110,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "the keys are damaged": (
         lambda d: (d / "nats/accounts/keys.json").write_text("{}"),
         "account keys",
-        "",
+        "fleet restore",
     ),
     "a restore was cut off": (lambda d: (d / ".restore-x").mkdir(), "data folder", "fleet up"),
 }

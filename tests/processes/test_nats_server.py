@@ -18,6 +18,7 @@ from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.subjects import STATUS_BUCKET
 from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable
 from harmony_fleet.embedded.nats import (
+    LOG,
     DataFolderInUse,
     EmbeddedNats,
     PortInUse,
@@ -68,6 +69,14 @@ def test_after_a_restart_all_credentials_and_all_that_was_stored_still_work(
                 assert await keyvalue.put(device, STATUS_BUCKET, "pi-1", b"new", 2) == 2
 
     asyncio.run(run())
+
+
+def test_the_log_of_the_server_before_is_kept(tmp_path: Path) -> None:
+    start_and_stop(tmp_path)
+    first = (tmp_path / LOG).read_text()
+    start_and_stop(tmp_path)
+    assert (tmp_path / f"{LOG}.before").read_text() == first
+    assert (tmp_path / LOG).read_text() != first
 
 
 def test_all_that_is_written_is_for_the_owner_alone(tmp_path: Path) -> None:

@@ -21,15 +21,13 @@ def backup(file: Path) -> None:
     That is devices, orders, events and releases, the account keys that let devices in, and the
     token: keep the file as safe as the data folder. Only its owner can read it.
     """
-    from harmony_fleet.cli.output import remark, say, say_document
-    from harmony_fleet.cli.words import named, size
+    from harmony_fleet.cli.output import say, say_document
+    from harmony_fleet.cli.words import size
     from harmony_fleet.embedded.backup.make import back_up
 
     chosen = settings()
     made = back_up(chosen.data, file)
-    missing = list(made.manifest.missing)
-    if missing:
-        remark(f"fleet: lost or damaged already, so not in it: {named(missing)}: add them again")
+    _remark_missing(made.manifest)
     if chosen.as_json:
         say_document({"file": str(file), "size_bytes": made.size_bytes, **_told(made.manifest)})
         return
@@ -53,6 +51,7 @@ def restore(file: Path, replace: bool) -> None:
 
     chosen = settings()
     done = put_back(file, chosen.data, replace=replace)
+    _remark_missing(done.manifest)
     if chosen.as_json:
         aside = None if done.aside is None else str(done.aside)
         say_document({"data": str(chosen.data), "aside": aside, **_told(done.manifest)})
@@ -61,6 +60,14 @@ def restore(file: Path, replace: bool) -> None:
     if done.aside is not None:
         say(f"what was there before is in {done.aside}: it holds secrets; delete it in the end")
     say("next: `fleet up`")
+
+
+def _remark_missing(manifest: "Manifest") -> None:
+    from harmony_fleet.cli.output import remark
+    from harmony_fleet.cli.words import named
+
+    if missing := list(manifest.missing):
+        remark(f"fleet: lost or damaged already, so not in it: {named(missing)}: add them again")
 
 
 def _told(manifest: "Manifest") -> dict[str, object]:

@@ -27,6 +27,7 @@ from harmony_fleet.operator.credentials import KeyPair, device_jwt, encode_jwt, 
 SERVER_CONFIGURATION: Final = "nats-server.conf"
 """Beside the accounts' folder, and written once they are whole: the server has run with them."""
 KEYS: Final = {"operator": "O", "system": "A", "ops": "A", "devices": "A", "device_signing": "A"}
+_USE_ANOTHER: Final = "make it writable for you, or choose another one"
 
 Amend = Callable[[str, Claims], Claims]
 """Takes an account's name and claims, gives the claims to sign: how tests take a protection out."""
@@ -67,7 +68,9 @@ class Accounts:
         except OSError as error:
             raise DataFolderUnusable(f"account folder {folder}: {error}") from error
         except (InvalidValue, CredentialsUnreadable) as error:
-            raise DataFolderUnusable(f"account folder {folder} is damaged: {error}") from error
+            raise DataFolderUnusable(
+                f"account folder {folder} is damaged: {error}: put it back from a backup"
+            ) from error
 
     @property
     def operator_jwt(self) -> Path:
@@ -146,6 +149,6 @@ def usable_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError as error:
-        raise DataFolderUnusable(f"data folder {folder}: {error}") from error
+        raise DataFolderUnusable(f"data folder {folder}: {error}; {_USE_ANOTHER}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise DataFolderUnusable(f"data folder {folder} is not writable")
+        raise DataFolderUnusable(f"data folder {folder} is not writable: {_USE_ANOTHER}")

