@@ -1,9 +1,9 @@
 """What a power cut may leave of a few folders: every state that a file system is allowed to keep.
 
-The model is POSIX's, and weaker than any journaling file system:
+The model is POSIX's, and allows more than a journaling file system keeps in practice:
 1. A file's bytes and mode are durable with its own fsync. Until then any number of the changes
-   since may be there, the last write by half; or the size without the bytes; and the mode
-   whichever it was.
+   since may be there, the last write by half; or all but one of them; or the size without the
+   bytes; and the mode whichever it was.
 2. A name in a folder is durable with that folder's fsync. Until then any subset of the changes
    since may be there, whatever was kept of the files that they name. A rename is one change.
 3. A symbolic link is whole wherever its name is.
@@ -83,6 +83,8 @@ class Sync:
     path: str
 
 
+Change = Write | Truncate | Chmod
+"""Of one file."""
 Operation = Create | Write | Truncate | Chmod | Symlink | Rename | Unlink | Sync
 
 
@@ -91,7 +93,7 @@ class Inode:
     """A file, or a link, whatever its names."""
 
     durable: Entry
-    changes: list[Write | Truncate | Chmod] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
     def now(self) -> Entry:
         return self._after(len(self.changes))
@@ -107,6 +109,7 @@ class Inode:
         contents = {file.content for file in files}
         contents |= {self._unwritten(count) for count in range(len(self.changes) + 1)}
         contents |= {self._torn(number) for number in range(len(self.changes))}
+        contents |= {self._lacking(number) for number in range(len(self.changes))}
         return {File(content, mode) for content in contents for mode in {f.mode for f in files}}
 
     def _after(self, count: int) -> Entry:
@@ -121,7 +124,16 @@ class Inode:
         entry = self.durable
         for change in self.changes[:count]:
             assert isinstance(entry, File)
-            entry = changed(entry, _zeros(change) if isinstance(change, Write) else change)
+            entry = changed(entry, _unwritten(change))
+        assert isinstance(entry, File)
+        return entry.content
+
+    def _lacking(self, number: int) -> bytes:
+        """All that was written later is there: the pages of a file are written in any order."""
+        entry = self.durable
+        for at, change in enumerate(self.changes):
+            assert isinstance(entry, File)
+            entry = changed(entry, _unwritten(change) if at == number else change)
         assert isinstance(entry, File)
         return entry.content
 
@@ -134,7 +146,7 @@ class Inode:
         return before.content
 
 
-def changed(file: File, change: Write | Truncate | Chmod) -> File:
+def changed(file: File, change: Change) -> File:
     match change:
         case Write(_, offset, data):
             padded = file.content.ljust(offset, b"\0")
@@ -145,8 +157,11 @@ def changed(file: File, change: Write | Truncate | Chmod) -> File:
             return File(file.content, mode)
 
 
-def _zeros(write: Write) -> Write:
-    return Write(write.path, write.offset, bytes(len(write.data)))
+def _unwritten(change: Change) -> Change:
+    """The size that it brings, and none of its bytes."""
+    if isinstance(change, Write):
+        return Write(change.path, change.offset, bytes(len(change.data)))
+    return change
 
 
 Names = dict[str, "Inode | None"]

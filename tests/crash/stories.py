@@ -1,4 +1,4 @@
-"""Four devices that are upgraded at once, each traced: what a power cut is to be tried on."""
+"""Five devices that are upgraded at once, each traced: what a power cut is to be tried on."""
 
 import asyncio
 from collections.abc import Iterator
