@@ -136,7 +136,7 @@ class LightDevice:
         self._unit = asyncio.create_task(self._keep())
 
     async def power_cut(self) -> None:
-        """Every process ends as by SIGKILL; the next boot has another id."""
+        """Every process is cancelled, which is softer than a kill; the next boot has another id."""
         unit, self._unit = self._unit, None
         if unit is not None:
             unit.cancel()
