@@ -58,6 +58,8 @@ class UpgradeId(click.ParamType[str]):
 class Seconds(click.FloatRange):
     """Zero or more; `inf` is as long as it takes."""
 
+    name = "number of seconds"
+
     def __init__(self) -> None:
         super().__init__(min=0.0)
 

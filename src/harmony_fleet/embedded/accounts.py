@@ -5,6 +5,7 @@ whatever a killed process left there is made anew. `resolver/` is the server's o
 keeps revocations there, so an account's JWT is never written back over it.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ SERVER_CONFIGURATION: Final = "nats-server.conf"
 """Beside the accounts' folder, and written once they are whole: the server has run with them."""
 KEYS: Final = {"operator": "O", "system": "A", "ops": "A", "devices": "A", "device_signing": "A"}
 _USE_ANOTHER: Final = "make it writable for you, or choose another one"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Amend = Callable[[str, Claims], Claims]
 """Takes an account's name and claims, gives the claims to sign: how tests take a protection out."""
@@ -37,6 +39,13 @@ class DataFolderUnusable(FleetError):
     """The folder cannot be written, or what is in it is damaged. The text names it."""
 
     kind = "data_folder_unusable"
+
+
+def unusable(folder: Path, error: OSError) -> DataFolderUnusable:
+    where = Path(error.filename or folder)
+    what = f"{folder}: {'' if where == folder else f'{where}: '}{error.strerror or error}"
+    mend = "free some space on its disk" if error.errno in _FULL else _USE_ANOTHER
+    return DataFolderUnusable(f"data folder {what}: {mend}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Accounts:
                 _read_keys(folder / "keys.json"),
             )
         except OSError as error:
-            raise DataFolderUnusable(f"account folder {folder}: {error}") from error
+            raise unusable(folder, error) from error
         except (InvalidValue, CredentialsUnreadable) as error:
             raise DataFolderUnusable(
                 f"account folder {folder} is damaged: {error}: put it back from a backup"
@@ -149,6 +158,6 @@ def usable_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError as error:
-        raise DataFolderUnusable(f"data folder {folder}: {error}; {_USE_ANOTHER}") from error
+        raise unusable(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise DataFolderUnusable(f"data folder {folder} is not writable: {_USE_ANOTHER}")

@@ -17,7 +17,7 @@ from typing import Final
 
 from harmony_fleet.agent.upgrade.durable import write_file
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.embedded.accounts import DataFolderUnusable, usable_folder
+from harmony_fleet.embedded.accounts import unusable, usable_folder
 from harmony_fleet.embedded.backup.pending import finish
 from harmony_fleet.operator.releases import sweep_incoming
 
@@ -152,4 +152,4 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataFolderUnusable(f"data folder {path}: {error}") from error
+        raise unusable(path, error) from error

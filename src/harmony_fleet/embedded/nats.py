@@ -20,7 +20,7 @@ from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.accounts import (
     SERVER_CONFIGURATION,
     Accounts,
-    DataFolderUnusable,
+    unusable,
     usable_folder,
 )
 
@@ -113,7 +113,7 @@ class EmbeddedNats:
             configuration = _configure(data_folder, accounts, port, monitor)
             process = await _spawn(binary, configuration, lock, data_folder / "nats-server.err")
         except OSError as error:
-            raise DataFolderUnusable(f"data folder {data_folder}: {error}") from error
+            raise unusable(data_folder, error) from error
         finally:
             os.close(lock)  # the server has it now, and keeps it as long as it runs
         running = cls(data_folder, accounts, process)
@@ -195,7 +195,7 @@ def take_lock(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DataFolderUnusable(f"data folder {path.parent}: {error}") from error
+        raise unusable(path.parent, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

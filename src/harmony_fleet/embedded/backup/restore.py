@@ -17,7 +17,7 @@ from typing import Final
 
 from harmony_fleet.agent.upgrade.durable import sync
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable
+from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable, unusable
 from harmony_fleet.embedded.backup.archive import Archive, opened
 from harmony_fleet.embedded.backup.manifest import (
     ARTIFACTS,
@@ -126,7 +126,7 @@ def _staging(data: Path) -> Iterator[Path]:
         staging.mkdir(mode=0o700)
         yield staging
     except OSError as error:
-        raise DataFolderUnusable(f"data folder {data}: {error}") from error
+        raise unusable(data, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
