@@ -14,6 +14,7 @@ from typing import Any
 from demo import at_rest
 
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.embedded.supervisor.settings import MachineRoot
 from soak.device import VERSIONS_KEPT, Device, mentioning
 from soak.faults import Fault, Kind
 from soak.ledger import Ledger
@@ -54,13 +55,21 @@ def snapshot(device: Device, view: Mapping[str, Any]) -> Snapshot:
         tuple(agent.pid for agent in agents if not agent.candidate),
         tuple(agent.pid for agent in agents if agent.candidate),
         primary.opened if primary else None,
-        at_rest.linked(device.machine),
+        linked(device.machine),
         tuple(sorted({*at_rest.left_over(device.machine), *(state - STATE_FILES)})),
         tuple(file.name for file in device.digest_files()),
         None if last_s is None else time.monotonic() - last_s,
         view.get("current_version"),
         bool(view.get("online")),
     )
+
+
+def linked(machine: MachineRoot) -> str:
+    """The version that the link leads to; a link that leads round in a circle leads nowhere."""
+    try:
+        return at_rest.linked(machine)
+    except (OSError, RuntimeError):  # before Python 3.13 a loop is the latter
+        return "nowhere"
 
 
 def faults_of(seen: Snapshot, should_run: str) -> list[Fault]:

@@ -68,7 +68,7 @@ class Watcher:
     def _wrong(self, device: Device) -> Iterator[str]:
         try:
             target = device.machine.link.resolve(strict=True)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # before Python 3.13 a loop is the latter
             yield f"its link leads nowhere: {error}"
             return
         if not os.access(target, os.X_OK):

@@ -180,6 +180,18 @@ def test_a_link_to_another_version_than_the_one_that_succeeded_is_seen(
     play(built, scene)
 
 
+def test_a_link_that_leads_round_in_a_circle_is_seen(built: tuple[ControlPlane, Device]) -> None:
+    async def scene(one: Scene) -> None:
+        link = one.device.machine.link
+        right = link.readlink()
+        swap(link, link)
+        await one.sees(Kind.LINK, "its link leads nowhere")
+        await one.sees(Kind.LINK, "the link leads to nowhere")
+        swap(link, right)
+
+    play(built, scene)
+
+
 def swap(link: Path, target: Path) -> None:
     new = link.with_name("new")
     new.symlink_to(target)
