@@ -1,4 +1,4 @@
-"""Calm: nothing is done to the fleet, and everything must come right within `SETTLE_S`.
+"""Calm: nothing is done to the fleet; within `SETTLE_S` everything must come right, and stay so.
 
 The snapshot of a device is taken from outside; what is wrong with it is a pure function of it.
 """
@@ -43,6 +43,18 @@ class Snapshot:
     said: str | None
     """The version that the operator's record holds."""
     online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    at_s: float
+    """Monotonic."""
+    faults: tuple[Fault, ...]
+    """What is not right yet."""
+    primaries: Mapping[str, tuple[int, ...]]
+    """The processes that play it, by device; nothing where the control plane did not answer."""
+    ended: tuple[Upgrade, ...] = ()
+    """Since the look before."""
 
 
 def snapshot(device: Device, view: Mapping[str, Any]) -> Snapshot:
@@ -109,19 +121,22 @@ class Judge:
     digests: Mapping[str, str]
     ledger: Ledger
 
-    def look(self) -> tuple[list[Fault], list[Upgrade]]:
-        """What is not right yet, and what has ended since. Blocking."""
+    def look(self) -> Look:
+        """Blocking."""
         try:
             views = self.plane.views()
             ended = self.ledger.read(self.plane, self.devices)
         except FleetError as error:
-            return [Fault(Kind.RECORD, f"the control plane does not answer: {error}")], []
+            silent = Fault(Kind.RECORD, f"the control plane does not answer: {error}")
+            return Look(time.monotonic(), (silent,), {})
         faults = [stuck(upgrade) for upgrade in self.ledger.open.values()]
+        primaries = {}
         for name, device in self.devices.items():
             seen = snapshot(device, views.get(name, {}))
+            primaries[name] = seen.primaries
             faults += faults_of(seen, self.ledger.should_run(name))
             faults += self.ledger.wrongly_quarantined(name, self.quarantined(device))
-        return [*faults, *self.strays()], ended
+        return Look(time.monotonic(), (*faults, *self.strays()), primaries, tuple(ended))
 
     def quarantined(self, device: Device) -> list[str]:
         """The versions whose digests its journal says have failed there."""

@@ -18,20 +18,19 @@ from typing import assert_never
 
 from demo.stage import StageFailed
 
-from soak.calm import SETTLE_S, Judge
+from soak.calm import Judge
 from soak.device import Device, make
 from soak.faults import Fault
 from soak.growth import Growth
 from soak.ledger import Ledger
 from soak.plan import Abort, Action, Order, Round, Strike, rounds
-from soak.plane import ControlPlane, Taken, Upgrade
+from soak.plane import ControlPlane, Taken
 from soak.releases import FIRST
 from soak.report import Report
+from soak.settling import settle
 from soak.strikes import Striker
 from soak.watching import Watcher, operators_plane, watch
 
-LOOK_S = 1.0
-"""Between two looks of the judge."""
 CONNECTED_WITHIN_S = 10.0
 
 Say = Callable[[str], None]
@@ -91,20 +90,10 @@ class Soak:
                 assert_never(action)
         self.refused.update([taken.why_not] if taken.why_not else [])
 
-    async def settle(self) -> tuple[list[Fault], list[Upgrade]]:
-        """Until nothing is at fault, or `SETTLE_S` are over: what is then, and what has ended."""
-        ends_s, ended = time.monotonic() + SETTLE_S, list[Upgrade]()
-        while True:
-            faults, more = await asyncio.to_thread(self.fleet.judge.look)
-            ended += more
-            if not faults or time.monotonic() > ends_s:
-                return faults, ended
-            await asyncio.sleep(LOOK_S)
-
     async def calm(self) -> list[Fault]:
         """What is at fault, and was not in an earlier calm."""
         began_s = time.monotonic()
-        faults, ended = await self.settle()
+        faults, ended = await settle(self.fleet.judge)
         for task in self.fleet.watching:
             if task.done():
                 task.result()  # whoever does not look on any more sees no fault
@@ -134,7 +123,7 @@ async def soak(settings: Settings, say: Say) -> Report:
     began_s, played, code = time.monotonic(), 0, commit()
     async with _fleet(settings) as fleet, _striker(fleet) as striker:
         running = Soak(fleet, striker, say, code)
-        at_fault, _ = await running.settle()
+        at_fault, _ = await settle(fleet.judge)
         if at_fault:
             words = "; ".join(fault.text for fault in at_fault)
             raise StageFailed(f"the fleet does not come up: {words}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from demo.stage import end_all
-from soak.calm import Judge
-from soak.device import Device, make
+from soak.calm import Judge, Look
+from soak.device import Device, make, send
 from soak.faults import Fault, Kind
 from soak.ledger import Ledger
 from soak.plane import ControlPlane
 from soak.releases import FIRST, GOOD
+from soak.settling import STEADY_S, settle
 from soak.watching import Watcher, operators_plane, watch
 
 from harmony_fleet.embedded.local_device import cut_power, spawn_supervisor
@@ -35,8 +37,8 @@ class Scene:
     watcher: Watcher
 
     async def look(self) -> list[Fault]:
-        faults, _ = await asyncio.to_thread(self.judge.look)
-        return [*faults, *self.watcher.faults]
+        found = await asyncio.to_thread(self.judge.look)
+        return [*found.faults, *self.watcher.faults]
 
     async def at_rest(self) -> None:
         await self.until(lambda faults: not faults)
@@ -176,6 +178,31 @@ def test_a_link_to_another_version_than_the_one_that_succeeded_is_seen(
         swap(machine.link, right.with_name(file.name))
         await one.sees(Kind.LINK, f"the link leads to {other}")
         swap(machine.link, right)
+
+    play(built, scene)
+
+
+@dataclass
+class Crashing:
+    """The judge of a device whose primary ends after each look that found nothing at fault."""
+
+    judge: Judge
+    device: Device
+
+    def look(self) -> Look:
+        found, primary = self.judge.look(), self.device.seen.primary()
+        if not found.faults and primary is not None:
+            send(primary.pid, signal.SIGKILL)
+        return found
+
+
+def test_a_device_that_crash_loops_slowly_does_not_settle(
+    built: tuple[ControlPlane, Device],
+) -> None:
+    async def scene(one: Scene) -> None:
+        faults, _ = await settle(Crashing(one.judge, one.device), limit_s=STEADY_S)
+        assert [fault for fault in faults if fault.kind is Kind.LOST]
+        assert await settle(one.judge, SOON_S) == ([], [])
 
     play(built, scene)
 
