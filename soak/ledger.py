@@ -2,9 +2,9 @@
 
 Rules
 1. No bad release ends Succeeded.
-2. A good release is blamed only on a device that was itself hit meanwhile: a candidate that is
-   killed from outside cannot be told from one that died. An operator or a NATS server that is away
-   is no reason.
+2. A good release is blamed only on a device that was itself hit during that upgrade (`hits` says
+   how long a blow counts): a candidate that is killed from outside cannot be told from one that
+   died. An operator or a NATS server that is away is no reason.
 3. A good release is quarantined only where it was blamed.
 4. Where neither the device nor the control plane was hit, a good release succeeds, and a bad one
    ends with its own cause, unless the soak aborted or replaced it, or it was blamed before.
@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind
 from soak.faults import Fault, Kind
+from soak.hits import CONTROL_PLANE, Hit, hit_during
 from soak.plane import ControlPlane, Taken, Upgrade
 from soak.releases import BY_VERSION, FIRST
-
-CONTROL_PLANE = "the control plane"
-"""Among what was hit."""
 
 
 @dataclass
@@ -70,10 +68,9 @@ class Ledger:
         self.blamed |= {(one.device, one.version) for one in ended if _blames(one)}
         return ended
 
-    def judge(self, ended: Sequence[Upgrade], hit: Set[str]) -> list[Fault]:
-        """Those that ended just now; `hit`: the devices that were struck meanwhile, and maybe
-        CONTROL_PLANE."""
-        found = ((upgrade, self._fault_of(upgrade, hit)) for upgrade in ended)
+    def judge(self, ended: Sequence[Upgrade], hits: Sequence[Hit]) -> list[Fault]:
+        """Those that ended just now; `hits`: all that may have touched them."""
+        found = ((one, self._fault_of(one, hit_during(one, hits))) for one in ended)
         return [Fault(Kind.VERDICT, f"{_named(one)} {fault}") for one, fault in found if fault]
 
     def _fault_of(self, upgrade: Upgrade, hit: Set[str]) -> str | None:

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,9 @@ class Upgrade:
     final: bool
     cause: str | None
     waits_for: str | None
+    ordered_at: datetime
+    since: datetime
+    """In this phase: where it is final, when the operator learned of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +169,6 @@ class ControlPlane:
             found["final"],
             (found["cause"] or {}).get("kind"),
             found["waits_for"],
+            datetime.fromisoformat(found["ordered_at"]),
+            datetime.fromisoformat(found["since"]),
         )

@@ -98,9 +98,8 @@ class Soak:
             if task.done():
                 task.result()  # whoever does not look on any more sees no fault
         self.longest_settling_s = max(self.longest_settling_s, time.monotonic() - began_s)
-        faults += self.fleet.judge.ledger.judge(ended, self.striker.hit)
+        faults += self.fleet.judge.ledger.judge(ended, self.striker.hits)
         faults += self.fleet.watcher.faults
-        self.striker.hit.clear()
         self._measure()
         new = [fault for fault in faults if fault not in self.faults]
         self.faults |= dict.fromkeys(faults)

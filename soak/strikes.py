@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 from demo.processes import Agent
 
 from soak.device import Device, send
-from soak.ledger import CONTROL_PLANE
+from soak.hits import CONTROL_PLANE, Hit
 from soak.plan import Blow, How, Part, Strike
 from soak.plane import ControlPlane
 
@@ -27,7 +28,7 @@ APPEARS_WITHIN_S = 5.0
 """So long is an agent that is to be hit waited for: a candidate lives for moments only."""
 LOOK_S = 0.02
 
-Hit = Callable[[], Awaitable[None]]
+Deal = Callable[[], Awaitable[None]]
 """Deals the blow at once, and returns when what was hit has been brought back."""
 
 
@@ -37,24 +38,25 @@ class Striker:
     devices: Mapping[str, Device]
     dealt: Counter[tuple[Part, How]] = field(default_factory=Counter)
     left_out: int = 0
-    hit: set[str] = field(default_factory=set)
-    """Since the last calm: devices, or CONTROL_PLANE."""
+    hits: list[Hit] = field(default_factory=list)
+    """All that were dealt, each with its time."""
     _down: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """What is being hit now."""
 
     async def strike(self, strike: Strike) -> None:
         """Find them all first, then all at once; what comes back does so in the background."""
         found = await asyncio.gather(*(self._aimed(blow) for blow in strike.blows))
-        for blow, hit in zip(strike.blows, found, strict=True):
+        for blow, deal in zip(strike.blows, found, strict=True):
             what = f"{blow.part} of {blow.device}"
-            if hit is None or self._is_down(blow):
+            if deal is None or self._is_down(blow):
                 self.left_out += 1
                 continue
             self.dealt[blow.part, blow.how] += 1
-            self.hit.add(blow.device or CONTROL_PLANE)
             if (before := self._down.get(what)) is not None:
                 before.result()  # what kept it from coming back must not be lost
-            self._down[what] = asyncio.create_task(_deal(hit))
+            stamp = Hit(blow.device or CONTROL_PLANE, datetime.now(UTC))
+            self.hits.append(stamp)
+            self._down[what] = asyncio.create_task(_deal(deal, stamp))
 
     def _is_down(self, blow: Blow) -> bool:
         """It, or the whole of which it is a part."""
@@ -73,7 +75,7 @@ class Striker:
             task.cancel()
         await asyncio.gather(*self._down.values(), return_exceptions=True)
 
-    async def _aimed(self, blow: Blow) -> Hit | None:
+    async def _aimed(self, blow: Blow) -> Deal | None:
         if blow.device is None:
             return await self._aimed_at_control_plane(blow)
         device = self.devices[blow.device]
@@ -84,7 +86,7 @@ class Striker:
         agent = await _appears(device, candidate=blow.part is Part.CANDIDATE)
         return partial(_hit_agent, device, agent, blow) if agent else None
 
-    async def _aimed_at_control_plane(self, blow: Blow) -> Hit | None:
+    async def _aimed_at_control_plane(self, blow: Blow) -> Deal | None:
         operator = blow.part is Part.OPERATOR
         pid = self.plane.pid if operator else await asyncio.to_thread(self.plane.nats_pid)
         if pid is None:
@@ -111,8 +113,11 @@ async def _appears(device: Device, *, candidate: bool) -> Agent | None:
     return None
 
 
-async def _deal(hit: Hit) -> None:
-    await hit()
+async def _deal(deal: Deal, stamp: Hit) -> None:
+    try:
+        await deal()
+    finally:
+        stamp.ended = datetime.now(UTC)
 
 
 async def _kill(pid: int) -> None:

@@ -9,17 +9,22 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from demo.stage import end_all
 from soak.calm import Judge, Look
 from soak.device import Device, make, send
 from soak.faults import Fault, Kind
+from soak.hits import CONTROL_PLANE
 from soak.ledger import Ledger
+from soak.plan import Blow, How, Part, Strike
 from soak.plane import ControlPlane
 from soak.releases import FIRST, GOOD
 from soak.settling import STEADY_S, settle
+from soak.strikes import Striker
 from soak.watching import Watcher, operators_plane, watch
 
 from harmony_fleet.embedded.local_device import cut_power, spawn_supervisor
@@ -180,6 +185,27 @@ def test_a_link_to_another_version_than_the_one_that_succeeded_is_seen(
         swap(machine.link, right)
 
     play(built, scene)
+
+
+def test_a_blow_is_stamped_with_when_it_fell_and_when_what_was_hit_was_back() -> None:
+    frozen = Blow(Part.OPERATOR, How.FROZEN, None, 0.2)
+    waits = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as process:
+        striker = Striker(cast(ControlPlane, process), {})  # of the plane its pid is all it asks
+
+        async def struck() -> tuple[datetime, datetime]:
+            before = datetime.now(UTC)
+            await striker.strike(Strike((frozen,)))
+            await striker.all_back()
+            return before, datetime.now(UTC)
+
+        before, after = asyncio.run(struck())
+        process.kill()
+    (hit,) = striker.hits
+    assert hit.what == CONTROL_PLANE
+    assert hit.ended is not None
+    assert before <= hit.began < hit.ended <= after
+    assert (hit.ended - hit.began).total_seconds() >= frozen.for_s
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The soak's schedule is a pure function of its seed, and what it says of verdicts is pure."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -9,7 +10,8 @@ import pytest
 from demo.processes import DeviceProcesses
 from soak.device import Device
 from soak.faults import Kind
-from soak.ledger import CONTROL_PLANE, Ledger
+from soak.hits import AFTERMATH_S, CONTROL_PLANE, Hit
+from soak.ledger import Ledger
 from soak.plan import CYCLE, SPARED, Abort, Blow, How, Order, Part, Strike, rounds
 from soak.plane import ControlPlane, Taken, Upgrade
 from soak.releases import BAD, BY_VERSION, FIRST, GOOD, Release
@@ -83,26 +85,66 @@ def test_the_control_plane_is_spared_in_a_part_of_each_cycle() -> None:
     assert all(blow.device in DEVICES for blow in struck)
 
 
+ORDERED_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ENDED_AT = ORDERED_AT + timedelta(seconds=20)
+
+
 def ended(version: str, phase: str, cause: str | None = None, generation: int = 1) -> Upgrade:
     return Upgrade(
-        "soak-1", f"u{generation}", generation, version, phase, True, cause, waits_for=None
+        "soak-1",
+        f"u{generation}",
+        generation,
+        version,
+        phase,
+        True,
+        cause,
+        waits_for=None,
+        ordered_at=ORDERED_AT,
+        since=ENDED_AT,
     )
+
+
+def hit(*names: str, began_s: float = 1.0, ended_s: float | None = 2.0) -> list[Hit]:
+    """Each, so long after the order."""
+    began = ORDERED_AT + timedelta(seconds=began_s)
+    back = None if ended_s is None else ORDERED_AT + timedelta(seconds=ended_s)
+    return [Hit(name, began, back) for name in names]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda one: one.what)
 def test_a_bad_release_must_not_succeed_and_ends_with_its_own_cause(bad: Release) -> None:
-    hit = {"soak-1", CONTROL_PLANE}
-    assert Ledger().judge([ended(bad.version, "Succeeded")], hit) != []
-    assert Ledger().judge([ended(bad.version, "RolledBack", "interrupted")], hit) == []
-    assert Ledger().judge([ended(bad.version, "RolledBack", "interrupted")], set()) != []
-    assert Ledger().judge([ended(bad.version, "RolledBack", bad.causes[0])], set()) == []
+    both = hit("soak-1", CONTROL_PLANE)
+    assert Ledger().judge([ended(bad.version, "Succeeded")], both) != []
+    assert Ledger().judge([ended(bad.version, "RolledBack", "interrupted")], both) == []
+    assert Ledger().judge([ended(bad.version, "RolledBack", "interrupted")], []) != []
+    assert Ledger().judge([ended(bad.version, "RolledBack", bad.causes[0])], []) == []
 
 
 def test_a_good_release_succeeds_where_neither_its_device_nor_the_control_plane_was_hit() -> None:
     interrupted = [ended(GOOD[1].version, "RolledBack", "interrupted")]
-    assert Ledger().judge(interrupted, {"soak-2"}) != []
-    assert Ledger().judge(interrupted, {"soak-1"}) == []
-    assert Ledger().judge(interrupted, {CONTROL_PLANE}) == []
+    assert Ledger().judge(interrupted, hit("soak-2")) != []
+    assert Ledger().judge(interrupted, hit("soak-1")) == []
+    assert Ledger().judge(interrupted, hit(CONTROL_PLANE)) == []
+
+
+@pytest.mark.parametrize(
+    ("began_s", "ended_s", "excused"),
+    [
+        (-60.0, -AFTERMATH_S - 1, False),
+        (-60.0, -AFTERMATH_S + 1, True),
+        (-60.0, None, True),
+        (5.0, 6.0, True),
+        (19.0, None, True),
+        (21.0, 22.0, False),
+    ],
+)
+def test_a_blow_excuses_only_what_was_under_way_from_then_until_a_while_after_it(
+    began_s: float, ended_s: float | None, *, excused: bool
+) -> None:
+    hits = hit("soak-1", began_s=began_s, ended_s=ended_s)
+    for cause in ("interrupted", "candidate_died"):
+        one = ended(GOOD[1].version, "RolledBack", cause)
+        assert (Ledger().judge([one], hits) == []) is excused
 
 
 @pytest.mark.parametrize(
@@ -112,7 +154,7 @@ def test_only_what_the_soak_itself_aborted_or_replaced_may_end_so(
     how: tuple[str, str | None],
 ) -> None:
     one = ended(GOOD[1].version, *how)
-    assert Ledger().judge([one], set()) != []
+    assert Ledger().judge([one], []) != []
     aborting, replacing, unsure = Ledger(), Ledger(), Ledger()
     for ledger in (replacing, unsure):
         ledger.open[one.upgrade_id] = one
@@ -120,15 +162,15 @@ def test_only_what_the_soak_itself_aborted_or_replaced_may_end_so(
     replacing.ordered("soak-1", Taken("another"))
     unsure.aborted("soak-1", Taken(None, "unreachable", answered=False))
     for ledger in (aborting, replacing, unsure):
-        assert ledger.judge([one], set()) == []
+        assert ledger.judge([one], []) == []
     refused = Ledger({}, {one.upgrade_id: one})
     refused.ordered("soak-1", Taken(None, "order_refused"))
-    assert refused.judge([one], set()) != []
+    assert refused.judge([one], []) != []
 
 
 def test_no_upgrade_ends_unresolved() -> None:
-    hit = {"soak-1", CONTROL_PLANE}
-    assert Ledger().judge([ended(GOOD[1].version, "Unresolved", "journal_lost")], hit) != []
+    both = hit("soak-1", CONTROL_PLANE)
+    assert Ledger().judge([ended(GOOD[1].version, "Unresolved", "journal_lost")], both) != []
 
 
 class Forgetful:
@@ -176,18 +218,18 @@ def test_a_device_without_an_agent_for_too_long_is_lost_unless_it_has_no_power()
 
 def test_a_good_release_is_blamed_only_where_its_device_was_hit() -> None:
     blamed = [ended(GOOD[1].version, "RolledBack", "candidate_died")]
-    assert Ledger().judge(blamed, {"soak-2", CONTROL_PLANE}) != []
-    assert Ledger().judge(blamed, {"soak-1"}) == []
+    assert Ledger().judge(blamed, hit("soak-2", CONTROL_PLANE)) != []
+    assert Ledger().judge(blamed, hit("soak-1")) == []
 
 
 def test_a_good_release_is_quarantined_only_where_it_was_blamed() -> None:
     good = GOOD[1].version
     refused = [ended(good, "Failed", "quarantined", 2)]
     ledger = Ledger()
-    assert ledger.judge(refused, {"soak-1"}) != []
+    assert ledger.judge(refused, hit("soak-1")) != []
     assert ledger.wrongly_quarantined("soak-1", [good]) != []
     ledger.blamed.add(("soak-1", good))
-    assert ledger.judge(refused, set()) == []
+    assert ledger.judge(refused, []) == []
     assert ledger.wrongly_quarantined("soak-1", [good, BAD[0].version]) == []
 
 
