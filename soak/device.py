@@ -19,6 +19,8 @@ from harmony_fleet.embedded.supervisor.settings import MachineRoot, Settings
 from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_user_seed
 from soak.releases import FIRST
 
+QUIET = "soak-quiet"
+"""One device more, neither ordered to nor hit: in it shows what an agent takes in a long life."""
 VERSIONS_KEPT = 3
 TIMING = replace(
     QUICK,

@@ -5,11 +5,13 @@ Rules
 2. A process that was killed takes its growth with it. So the slope is that of the process that
    lived longest, without the first third of its life, in which it takes what it needs; and it is
    judged only where that life was `JUDGED_AFTER_S` long, and it took more than `TAKES_KIB`.
+3. An agent that nobody touches lives as long as the soak, does the same all the time, and so may
+   rise less; where another process plays its part, it was lost.
 """
 
 import os
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from soak.faults import Fault, Kind
 
 JUDGED_AFTER_S = 600.0
 SLOPE_KIB_PER_MIN = 256.0
+UNTOUCHED_KIB_PER_MIN = 64.0
+"""About one for each heartbeat."""
 TAKES_KIB = {"NATS": 12 * 1024}
 """It takes so much until it has filled the first block of its store and written it anew, which can
 be the whole of a life: 21 to 31 MiB over 2000 statuses of 6 KB, and no more after that."""
@@ -41,6 +45,8 @@ class Growth:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     """By the name of the part, such as the operator or a device's agent."""
     data_kib: list[int] = field(default_factory=list)
+    untouched: Set[str] = frozenset()
+    """The parts that are neither hit nor upgraded."""
 
     def measure(self, parts: Iterable[tuple[str, int | None]], data: Path, at_s: float) -> None:
         for name, pid in parts:
@@ -57,7 +63,13 @@ class Growth:
         found = [text for name in self.samples for text in self._faults_of(name)]
         if self.data_kib and self.data_kib[-1] > self.data_kib[0] + MOST_MORE_DATA_KIB:
             found.append(f"the data folder: {self.data_kib[0]} to {self.data_kib[-1]} KiB")
-        return [Fault(Kind.GROWTH, text) for text in found]
+        return [*(Fault(Kind.GROWTH, text) for text in found), *self._lost()]
+
+    def _lost(self) -> Iterable[Fault]:
+        for name in sorted(self.untouched & self.samples.keys()):
+            lives = len({sample.pid for sample in self.samples[name]})
+            if lives > 1:
+                yield Fault(Kind.LOST, f"{name}: {lives} processes, though nobody touched it")
 
     def _faults_of(self, name: str) -> Iterable[str]:
         first, last = self.samples[name][0], self.samples[name][-1]
@@ -68,7 +80,8 @@ class Growth:
         life = longest_life(self.samples[name])
         slope, rose_kib = slope_kib_per_min(life), life[-1].rss_kib - life[0].rss_kib
         long = life[-1].at_s - life[0].at_s >= JUDGED_AFTER_S
-        if long and slope > SLOPE_KIB_PER_MIN and rose_kib > TAKES_KIB.get(name, 0):
+        most = UNTOUCHED_KIB_PER_MIN if name in self.untouched else SLOPE_KIB_PER_MIN
+        if long and slope > most and rose_kib > TAKES_KIB.get(name, 0):
             yield f"{name}: {slope:.0f} KiB more each minute"
 
 

@@ -19,7 +19,7 @@ from typing import assert_never
 from demo.stage import StageFailed
 
 from soak.calm import Judge
-from soak.device import Device, make
+from soak.device import QUIET, Device, make
 from soak.faults import Fault
 from soak.growth import Growth
 from soak.ledger import Ledger
@@ -43,6 +43,11 @@ class Settings:
     seed: int
     minutes: float
     devices: int
+    """That are struck; QUIET is one more."""
+
+    @property
+    def struck(self) -> list[str]:
+        return [f"soak-{number}" for number in range(1, self.devices + 1)]
 
 
 @dataclass
@@ -61,7 +66,7 @@ class Soak:
     say: Say
     commit: str
     """As it was at the beginning: it may be another by the end."""
-    growth: Growth = field(default_factory=Growth)
+    growth: Growth = field(default_factory=lambda: Growth(untouched={agent_of(QUIET)}))
     refused: Counter[str] = field(default_factory=Counter)
     faults: dict[Fault, None] = field(default_factory=dict)
     """In the order in which they were found; each once."""
@@ -110,15 +115,21 @@ class Soak:
         parts += [("the operator", plane.pid), ("NATS", plane.nats_pid())]
         for name, device in self.fleet.devices.items():
             primary = device.seen.primary()
-            parts.append((f"{name}, agent", primary.pid if primary else None))
+            parts.append((agent_of(name), primary.pid if primary else None))
             parts.append((f"{name}, supervisor", device.seen.supervisor))
             device.close_gaps()
         self.growth.measure(parts, plane.data, time.monotonic())
 
 
+def agent_of(device: str) -> str:
+    """Its part, in what is measured."""
+    return f"{device}, agent"
+
+
 async def soak(settings: Settings, say: Say) -> Report:
     """Raises StageFailed or FleetError where the fleet cannot be started at all."""
-    say(f"building the releases, starting a control plane and {settings.devices} devices …")
+    devices = f"{settings.devices} devices, and a quiet one"
+    say(f"building the releases, starting a control plane, {devices} …")
     began_s, played, code = time.monotonic(), 0, commit()
     async with _fleet(settings) as fleet, _striker(fleet) as striker:
         running = Soak(fleet, striker, say, code)
@@ -127,7 +138,7 @@ async def soak(settings: Settings, say: Say) -> Report:
             words = "; ".join(fault.text for fault in at_fault)
             raise StageFailed(f"the fleet does not come up: {words}")
         say("every device is heard: the first round begins")
-        for one in rounds(settings.seed, list(fleet.devices)):
+        for one in rounds(settings.seed, settings.struck):
             await running.play(one)
             before = time.monotonic()
             new = await running.calm()
@@ -175,9 +186,9 @@ async def _fleet(settings: Settings) -> AsyncIterator[Fleet]:
     await asyncio.to_thread(plane.start)
     built = await asyncio.to_thread(plane.publish, settings.data / "built")
     devices = dict[str, Device]()
-    for number in range(1, settings.devices + 1):
-        root, first = settings.data / f"devices/soak-{number}", built[FIRST.version]
-        devices[root.name] = await asyncio.to_thread(make, plane, root, first)
+    for name in (*settings.struck, QUIET):
+        root = settings.data / "devices" / name
+        devices[name] = await asyncio.to_thread(make, plane, root, built[FIRST.version])
     shutil.rmtree(settings.data / "built")
     digests = await asyncio.to_thread(plane.digests)
     watcher = Watcher(devices, digests)

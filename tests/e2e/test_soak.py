@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from soak.device import mentioning
+from soak.device import QUIET, mentioning
+from soak.run import agent_of
 
 pytestmark = pytest.mark.e2e
 
@@ -32,6 +33,7 @@ def test_a_round_ends_without_a_fault_and_leaves_nothing_running(tmp_path: Path)
         said, complaints = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, said + complaints
     assert "| verdict | passed |" in report.read_text()
+    assert f"| {agent_of(QUIET)} |" in report.read_text()
     assert not mentioning(str(tmp_path))
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from soak.faults import Kind
 from soak.growth import MOST_MORE_DESCRIPTORS, Growth, Sample, longest_life, slope_kib_per_min
 
 
@@ -39,6 +40,16 @@ def test_of_many_lives_the_longest_counts() -> None:
     samples = [*life(1, 0, 2), *life(2, 10, 9), *life(3, 0, 1)]
     assert {one.pid for one in longest_life(samples)} == {2}
     assert round(slope_kib_per_min(longest_life(samples))) == 10
+
+
+def test_an_agent_that_nobody_touches_may_rise_less_and_must_be_one_process() -> None:
+    def told(samples: list[Sample]) -> list[Kind]:
+        quiet = Growth({"quiet": samples, "other": samples}, [100, 100], {"quiet"})
+        return [fault.kind for fault in quiet.faults()]
+
+    assert told(life(1, 100, 12)) == [Kind.GROWTH]
+    assert told(life(1, 20, 12)) == []
+    assert told([*life(1, 0, 2), *life(2, 0, 2)]) == [Kind.LOST]
 
 
 def test_more_and_more_descriptors_are_a_fault() -> None:

@@ -8,13 +8,14 @@ from typing import cast
 
 import pytest
 from demo.processes import DeviceProcesses
-from soak.device import Device
+from soak.device import QUIET, Device
 from soak.faults import Kind
 from soak.hits import AFTERMATH_S, CONTROL_PLANE, Hit
 from soak.ledger import Ledger
 from soak.plan import CYCLE, SPARED, Abort, Blow, How, Order, Part, Strike, rounds
 from soak.plane import ControlPlane, Taken, Upgrade
 from soak.releases import BAD, BY_VERSION, FIRST, GOOD, Release
+from soak.run import Settings
 from soak.watching import LOST_S, lost
 
 from harmony_fleet.cli.errors import Refused
@@ -50,6 +51,13 @@ def test_every_part_is_killed_and_frozen_alone_and_two_at_once() -> None:
     assert dealt == {(part, how) for part in Part for how in How}
     actions = [step.action for one in islice(rounds(SEED, DEVICES), CYCLE) for step in one.steps]
     assert {len(one.blows) for one in actions if isinstance(one, Strike)} == {1, 2}
+
+
+def test_the_quiet_device_is_neither_ordered_to_nor_hit() -> None:
+    run = Settings(Path("/nowhere"), SEED, 1.0, 3)
+    steps = [step for one in islice(rounds(SEED, run.struck), 20) for step in one.steps]
+    assert tuple(run.struck) == DEVICES
+    assert QUIET not in str(steps)
 
 
 def test_every_release_is_ordered_and_some_orders_are_aborted_or_replace_another() -> None:
