@@ -1,10 +1,13 @@
 """A device that floods, lies, talks nonsense or is there twice harms nobody but itself."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -18,6 +21,7 @@ from tests.processes.light_fleet import (
     SOON_S,
     LightFleet,
     ended,
+    history,
     in_fleet,
     known,
     newest,
@@ -26,17 +30,23 @@ from tests.processes.light_fleet import (
 from tests.processes.nats_fixture import until
 
 from harmony_fleet.contracts import codec, subjects
-from harmony_fleet.contracts.commands import Command
-from harmony_fleet.contracts.heartbeat import Role
+from harmony_fleet.contracts.commands import Answer, Outcome
+from harmony_fleet.contracts.errors import MalformedMessage
+from harmony_fleet.contracts.heartbeat import Heartbeat, Progress, Role
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Status
+from harmony_fleet.messaging.requests import RequestRefused
+from harmony_fleet.operator.commands import FleetCommandsClient
 from harmony_fleet.operator.coordinator import OrderRefused
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.testing.light_device import LightDevice
 
 HOSTILE = "hostile"
+STAGING, VERIFYING = AgentUpgradePhase.STAGING, AgentUpgradePhase.VERIFYING
 HONEST = ("honest-1", "honest-2")
-FEW = 60
-"""Tasks of everything that runs here, but for what waits."""
+MANY = 1000
+"""Statuses: far more than can be stored in the time in which they come."""
+FEW = 150
+"""Tasks of everything that runs here in the midst of two upgrades, but for what waits."""
 
 
 @asynccontextmanager
@@ -70,71 +80,170 @@ async def honest_upgrades(fleet: LightFleet, operator: Operator) -> None:
         assert fleet.devices[name].started == [OLD, NEW]
 
 
-async def flood(device: FakeDevice, upgrade_id: str) -> None:
-    """As fast as its connection takes them: heartbeats, and statuses that all change something."""
-    phases = (AgentUpgradePhase.STAGING, AgentUpgradePhase.VERIFYING)
-    device.status = Status(HOSTILE, "journal-1", 0, 1, upgrade_id, OLD, NEW)
-    key = subjects.key(subjects.STATUS_BUCKET, HOSTILE)
-    while True:
-        for number in range(50):
-            seq = device.beats * 50 + number
-            status = Status(HOSTILE, "journal-1", seq, 1, upgrade_id, OLD, NEW, phases[seq % 2])
-            await device.plane.publish(key, codec.encode(status))
-        await device.beat()
+@dataclass
+class Flood:
+    device: FakeDevice
+    status: Status
+    most_tasks: int = 0
+
+    async def run(self) -> None:
+        """As fast as its connection takes it: heartbeats, statuses that all change something."""
+        while True:
+            for _ in range(50):
+                await self.say()
+            await self.device.beat()
+            self.most_tasks = max(self.most_tasks, len(asyncio.all_tasks()))
+
+    async def say(self) -> None:
+        phases = {STAGING: VERIFYING, VERIFYING: STAGING}
+        phase = phases[self.status.phase or VERIFYING]
+        self.status = replace(self.status, seq=self.status.seq + 1, phase=phase)
+        key = subjects.key(subjects.STATUS_BUCKET, HOSTILE)
+        await self.device.plane.publish(key, codec.encode(self.status))
 
 
 def test_a_flood_holds_up_no_other_device_and_does_not_pile_up(tmp_path: Path) -> None:
     async def use(fleet: LightFleet, operator: Operator, device: FakeDevice) -> None:
-        flooding = asyncio.create_task(flood(device, await order(operator, HOSTILE, NEW)))
+        upgrade_id = await order(operator, HOSTILE, NEW)
+        flood = Flood(device, Status(HOSTILE, "journal-1", 0, 1, upgrade_id, OLD, NEW))
+        flooding = asyncio.create_task(flood.run())
         await honest_upgrades(fleet, operator)
+        await until(lambda: flooding.done() or flood.status.seq > MANY, SOON_S)
         assert not flooding.done()
-        assert device.beats > 20
-        assert len(asyncio.all_tasks()) < FEW
         flooding.cancel()
+        await asyncio.wait({flooding})
+        await flood.say()
+        await until(lambda: operator.sight(HOSTILE).case.record.seq == flood.status.seq, SOON_S)
+        assert newest(operator, HOSTILE).phase is flood.status.phase  # its last word counts
+        told = [one for one in await history(fleet, HOSTILE) if one.startswith(f"{NEW}: ")]
+        assert 0 < len(told) < MANY  # the others made way while they waited
+        assert flood.most_tasks < FEW
 
     beside_honest_ones(tmp_path, use)
 
 
-def test_nonsense_in_every_message_type_stops_nothing_and_is_logged_now_and_then(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+SAID = {
+    "heartbeat": subjects.heartbeat_key(HOSTILE, Role.PRIMARY),
+    "candidate": subjects.heartbeat_key(HOSTILE, Role.CANDIDATE),
+    "status": subjects.key(subjects.STATUS_BUCKET, HOSTILE),
+}
+"""Where a device speaks unasked."""
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_nonsense_in_each_message_type_stops_nothing_and_is_logged_now_and_then(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sayings: list[bytes] = []
+    sayings = nonsense()
 
-    @settings(max_examples=300, phases=[Phase.generate], deadline=None)
-    @given(st.one_of(st.binary(max_size=200), st.sampled_from(spoilt()), st.text().map(str.encode)))
-    def collect(saying: bytes) -> None:
-        sayings.append(saying)
+    async def use(fleet: LightFleet, operator: Operator, device: FakeDevice) -> None:
+        await order(operator, HOSTILE, NEW)
+        marker = newest(operator, HOSTILE).marker(HOSTILE)
+        for saying in sayings:
+            await device.plane.publish(SAID[kind], saying)
+        await honest_upgrades(fleet, operator)
+        await device.beat(agent_version="0.9.9")
+        await known(operator, HOSTILE, version="0.9.9")  # it is heard again when it speaks
+        await device.report(marker, VERIFYING)
+        await until(lambda: newest(operator, HOSTILE).phase is VERIFYING, SOON_S)
+        assert 0 < len(complaints(caplog)) < 10
 
-    collect()
+    beside_honest_ones(tmp_path, use)
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    return [text for text in map(logging.LogRecord.getMessage, said) if HOSTILE in text]
+
+
+def test_an_answer_that_is_nonsense_is_none_and_the_stop_is_sent_until_a_real_one_comes(
+    tmp_path: Path,
+) -> None:
+    sayings = nonsense()
 
     async def use(fleet: LightFleet, operator: Operator, device: FakeDevice) -> None:
         device.answer = lambda _command: sayings[len(device.commands) % len(sayings)]
         await device.listen()
         upgrade_id = await order(operator, HOSTILE, NEW)
-        keys = [subjects.heartbeat_key(HOSTILE, role) for role in (Role.PRIMARY, Role.CANDIDATE)]
-        keys.append(subjects.key(subjects.STATUS_BUCKET, HOSTILE))
-        for saying in sayings:
-            for key in keys:
-                await device.plane.publish(key, saying)
+        await device.cut_over(newest(operator, HOSTILE).marker(HOSTILE))
+        await until(lambda: len(device.stops) > 2, SOON_S)
+        assert set(device.stops) == {upgrade_id}
         await honest_upgrades(fleet, operator)
-        said = [record for record in caplog.records if HOSTILE in record.getMessage()]
-        assert len([record for record in said if record.levelno >= logging.WARNING]) < 10
-        await device.beat(agent_version="9.9.9")
-        await known(operator, HOSTILE, version="9.9.9")  # it is heard again when it speaks
-        assert newest(operator, HOSTILE).upgrade_id == upgrade_id
+        assert newest(operator, HOSTILE).phase is AgentUpgradePhase.CUTOVER_READY
+        device.answer = None
+        committed = AgentUpgradePhase.COMMITTED
+        await until(lambda: newest(operator, HOSTILE).phase is committed, SOON_S)
 
     beside_honest_ones(tmp_path, use)
 
 
+def test_no_answer_that_is_nonsense_is_taken_for_one(tmp_path: Path) -> None:
+    sayings = nonsense()
+
+    async def use(fleet: LightFleet, _operator: Operator, device: FakeDevice) -> None:
+        device.answer = lambda _command: sayings[len(device.commands) - 1]
+        await device.listen()
+        async with fleet.plane.operator() as plane:
+            client = FleetCommandsClient(plane)
+            await client.start()
+            for _ in sayings:
+                with pytest.raises(RequestRefused, match=HOSTILE):
+                    await client.upgrade_stop(HOSTILE, "f" * 32)
+        assert len(device.stops) == len(sayings)
+
+    beside_honest_ones(tmp_path, use)
+
+
+def nonsense() -> list[bytes]:
+    """What is no message of any type, or another device's."""
+    found = spoilt()
+
+    @settings(max_examples=200, phases=[Phase.generate], deadline=None, database=None)
+    @given(st.one_of(st.binary(max_size=200), st.text().map(str.encode)))
+    def collect(saying: bytes) -> None:
+        found.append(saying)
+
+    collect()
+    return found
+
+
+REAL = (
+    Heartbeat(HOSTILE, NEW, Role.PRIMARY, "primary-1", "boot-1", 1, 1000, "f" * 32, Progress(1, 2)),
+    Status(HOSTILE, "journal-1", 1, 1, "f" * 32, OLD, NEW, AgentUpgradePhase.SUCCEEDED, 1),
+    Answer(HOSTILE, Outcome.OK),
+)
+ODD: Final[tuple[Any, ...]] = (
+    None,
+    True,
+    -1,
+    1.5,
+    10**400,
+    "",
+    "honest-1",
+    "x" * 10_000,
+    "\ud800",
+    [],
+    [[]],
+    {"a": 1},
+)
+
+
 def spoilt() -> list[bytes]:
-    """Real messages of each type, each cut, and with a field of another kind."""
-    status = codec.encode(Status(HOSTILE, "journal-1", 1, 1))
-    command = codec.encode(Command(HOSTILE, "Ping"))  # type: ignore[arg-type]
-    return [
-        part
-        for whole in (status, command)
-        for part in (whole[:-1], whole[: len(whole) // 2], whole.replace(b"1", b"{}"), whole * 2)
-    ]
+    """Of each type a real message, cut, doubled, and with each of its fields made odd."""
+    found = []
+    for real in REAL:
+        whole, fields = codec.encode(real), asdict(real)
+        found += [whole[:-1], whole[: len(whole) // 2], whole * 2, b"[" * 50_000]
+        odd = [json.dumps({**fields, name: value}).encode() for name in fields for value in ODD]
+        found += [one for one in odd if not is_understood(type(real), one)]
+    return found
+
+
+def is_understood(kind: type[Any], said: bytes) -> bool:
+    try:
+        return bool(codec.decode(kind, said).device_id == HOSTILE)
+    except MalformedMessage:
+        return False
 
 
 def test_a_device_that_lies_about_its_upgrade_gets_no_stop_and_deceives_about_itself_only(
