@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,41 +82,64 @@ def decided(operator: Operator, name: str) -> bool:
     return one.phase is Phase.CUTOVER_READY or not one.open
 
 
+def committed(operator: Operator, name: str) -> bool:
+    one = newest(operator, name)
+    return one.phase is Phase.COMMITTED or not one.open
+
+
+Verdict = tuple[Phase, CauseKind | None]
+SUCCESS: Verdict = (Phase.SUCCEEDED, None)
+NOTHING_CHANGED: Verdict = (Phase.FAILED, CauseKind.ABORTED)
+TAKEN_BACK: Verdict = (Phase.ROLLED_BACK, CauseKind.ABORTED)
+
+
+async def race(
+    fleet: LightFleet, operator: Operator, name: str, moment: Callable[[], Awaitable[None]]
+) -> Verdict:
+    """Order, wait for that moment, abort. What the device then runs is what was told."""
+    device = fleet.devices[name]
+    before, starts = device.running, len(device.started)
+    target = NEW if before == OLD else OLD
+    await order(operator, name, target)
+    await moment()
+    with suppress(OrderRefused):  # it is committed
+        await operator.abort([name])
+    phase = await ended(operator, name)
+    verdict = phase, cause_of(newest(operator, name))
+    runs = target if verdict == SUCCESS else before
+    assert device.started[starts:] == ([target] if verdict == SUCCESS else [])
+    assert (device.running, device.executor.link_version()) == (runs, runs)
+    await known(operator, name, version=runs)
+    return verdict
+
+
 def test_of_many_aborts_at_random_moments_each_ends_as_the_device_says(tmp_path: Path) -> None:
     names = [f"pi-{number}" for number in range(AT_ONCE)]
     rng = random.Random("races")
-    verdicts: list[tuple[Phase, CauseKind | None]] = []
+    verdicts: list[Verdict] = []
 
-    async def race(operator: Operator, name: str, wait_s: float) -> None:
-        target = NEW if operator.sight(name).case.record.current_version == OLD else OLD
-        before = OLD if target == NEW else NEW
-        await order(operator, name, target)
+    async def at_random(operator: Operator, name: str) -> None:
+        wait_s = rng.uniform(0, LONGEST_RACE_S)
         if wait_s < LONGEST_RACE_S / 2:  # from the moment when the stop goes out
             await until(lambda: decided(operator, name), SOON_S)
             await asyncio.sleep(wait_s / 10)
         else:
             await asyncio.sleep(wait_s - LONGEST_RACE_S / 2)
-        with suppress(OrderRefused):  # it is committed
-            await operator.abort([name])
-        verdict = await ended(operator, name)
-        runs = target if verdict is Phase.SUCCEEDED else before
-        await known(operator, name, version=runs)
-        verdicts.append((verdict, cause_of(newest(operator, name))))
 
-    async def racer(operator: Operator, name: str) -> None:
-        for _ in range(RACES // AT_ONCE):
-            await race(operator, name, rng.uniform(0, LONGEST_RACE_S))
+    async def too_late(operator: Operator, name: str) -> None:
+        await until(lambda: committed(operator, name), SOON_S)
+
+    async def racer(fleet: LightFleet, operator: Operator, name: str) -> None:
+        moments = (*[at_random] * (RACES // AT_ONCE), too_late)
+        told = [await race(fleet, operator, name, partial(one, operator, name)) for one in moments]
+        assert told[-1] == SUCCESS
+        verdicts.extend(told)
 
     async def use(fleet: LightFleet, operator: Operator) -> None:
-        await asyncio.gather(*(racer(operator, name) for name in names))
-        assert len(verdicts) == RACES
-        aborted = {
-            (Phase.FAILED, CauseKind.ABORTED),
-            (Phase.ROLLED_BACK, CauseKind.ABORTED),
-        }
-        assert set(verdicts) <= {(Phase.SUCCEEDED, None), *aborted}
-        assert (Phase.SUCCEEDED, None) in verdicts
-        assert aborted & set(verdicts)
+        await asyncio.gather(*(racer(fleet, operator, name) for name in names))
+        assert len(verdicts) == RACES + AT_ONCE
+        assert set(verdicts) <= {SUCCESS, NOTHING_CHANGED, TAKEN_BACK}
+        assert {NOTHING_CHANGED, TAKEN_BACK} & set(verdicts)
         for name in names:
             assert not fleet.devices[name].executor.attempt_open
             assert fleet.devices[name].executor.candidate_running is None
@@ -154,6 +178,7 @@ def test_a_newer_order_before_the_commit_ends_the_older_and_is_carried_out(
             BEFORE.get(phase, Phase.ROLLED_BACK),
             CauseKind.ABORTED,
         )
+        assert fleet.devices["pi-1"].running == NEWER
         await known(operator, "pi-1", version=NEWER)
 
     with_devices(tmp_path, ["pi-1"], use)
