@@ -1,7 +1,9 @@
 """Two operators on one store and one message plane, and one that is away for a while."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +24,16 @@ from tests.processes.light_fleet import (
     newest,
     order,
 )
-from tests.processes.nats_fixture import until
+from tests.processes.nats_fixture import connected, until
 
+from harmony_fleet.agent.upgrade.ports import UpgradeFault
+from harmony_fleet.contracts import codec
+from harmony_fleet.contracts.commands import Answer, Outcome
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 from harmony_fleet.contracts.upgrade import CauseKind
+from harmony_fleet.messaging.requests import Message
 from harmony_fleet.operator.loop import Operator
+from harmony_fleet.operator.records import DeviceRecord
 
 HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
 PHASES = {
@@ -35,7 +42,10 @@ PHASES = {
     "armed": Phase.CUTOVER_READY,
     "committed": Phase.COMMITTED,
 }
+IN_EACH = {**PHASES, "reverting": Phase.REVERTING}
 SHORT = replace(LIMITS, stop_limit_s=1.5, probation_s=1.0)
+LONG = replace(LIMITS, stop_limit_s=10.0, probation_s=2.0, retry_s=0.2)
+"""So long that a second operator is there before they end; a way back is tried again at once."""
 AWAY_S = 3.0
 """Longer than a device waits for its stop, and than a probation."""
 
@@ -158,3 +168,85 @@ def test_an_armed_device_without_an_operator_goes_back_and_may_be_ordered_again(
             assert await ended(back, "pi-1") is Phase.SUCCEEDED
 
     in_fleet(tmp_path, [], use)
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["taken over", "both at work"])
+def test_of_two_operators_in_any_phase_one_stop_is_taken_and_both_show_the_one_verdict(
+    stays: bool, tmp_path: Path
+) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with AsyncExitStack() as stack, stops_taken(fleet) as taken:
+            until_taken_over = await stack.enter_async_context(AsyncExitStack())
+            first = await until_taken_over.enter_async_context(fleet.operator())
+            await hold_in_each(fleet, first)
+            if not stays:
+                await until_taken_over.aclose()
+            second = await stack.enter_async_context(fleet.operator())
+            assert {name for name in IN_EACH if newest(second, name).open} == set(IN_EACH)
+            let_go(fleet)
+            for name in IN_EACH:
+                await one_verdict(fleet, second, name)
+                await known(second, name, version=runs(name))
+            if not stays:
+                first = await stack.enter_async_context(fleet.operator())
+            for name in IN_EACH:
+                await one_verdict(fleet, first, name)
+                await until(lambda: shown(first, name) == shown(second, name), SOON_S)  # noqa: B023
+            assert taken == dict.fromkeys(PHASES, 1)
+
+    in_fleet(tmp_path, [], use)
+
+
+def shown(operator: Operator, name: str) -> DeviceRecord:
+    return operator.sight(name).case.record
+
+
+@asynccontextmanager
+async def stops_taken(fleet: LightFleet) -> AsyncIterator[Counter[str]]:
+    """By device: how often it answered yes, as one hears who only listens."""
+    taken: Counter[str] = Counter()
+
+    async def answered(message: Message) -> None:
+        answer = codec.decode(Answer, message.payload)
+        if answer.outcome is Outcome.OK:
+            taken[answer.device_id] += 1
+
+    async with connected(fleet.plane.operator_endpoint()) as listener:
+        await listener.subscribe("fleet.answer.>", answered)
+        yield taken
+
+
+async def hold_in_each(fleet: LightFleet, operator: Operator) -> None:
+    for name in IN_EACH:
+        fleet.add(name, limits=LONG)
+        if hold := HELD.get(name, "start_candidate" if name == "reverting" else None):
+            fleet.devices[name].executor.holds[hold] = asyncio.Event()
+    await known(operator, *IN_EACH)
+    for name in ("reverting", *PHASES):
+        await order(operator, name, NEW)
+    await until(lambda: newest(operator, "reverting").phase is Phase.CUTOVER_READY, SOON_S)
+    refused = UpgradeFault(CauseKind.DEVICE_FAULT, "the disk refuses")
+    fleet.devices["reverting"].executor.faults["swap_link"] = refused
+    await operator.abort(["reverting"])
+    for name, phase in IN_EACH.items():
+        await until(lambda: newest(operator, name).phase is phase, SOON_S)  # noqa: B023
+
+
+def let_go(fleet: LightFleet) -> None:
+    for name, hold in HELD.items():
+        fleet.devices[name].executor.holds[hold].set()
+    fleet.devices["reverting"].executor.faults.clear()
+
+
+def runs(name: str) -> str:
+    """In the end."""
+    return OLD if name == "reverting" else NEW
+
+
+async def one_verdict(fleet: LightFleet, operator: Operator, name: str) -> None:
+    """It shows it, the history has it once, and the device did it once."""
+    verdict = Phase.ROLLED_BACK if name == "reverting" else Phase.SUCCEEDED
+    assert await ended(operator, name) is verdict
+    assert list(dict.fromkeys([OLD, runs(name)])) == fleet.devices[name].started
+    told = [sentence for sentence in await history(fleet, name) if str(verdict) in sentence]
+    assert len(told) == 1, told
