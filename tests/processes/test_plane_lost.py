@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,10 +24,15 @@ from tests.processes.light_fleet import (
     newest,
     order,
 )
-from tests.processes.nats_fixture import running_nats, until
+from tests.processes.nats_fixture import connected, running_nats, until
 
+from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
-from harmony_fleet.contracts.upgrade import CauseKind
+from harmony_fleet.contracts.upgrade import CauseKind, Marker
+from harmony_fleet.embedded.nats import EmbeddedNats
+from harmony_fleet.messaging import keyvalue
+from harmony_fleet.messaging.connection import Plane
+from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.loop import Operator
 
 HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
@@ -141,3 +147,60 @@ def test_an_outage_longer_than_the_overall_deadline_goes_back_and_blames_nobody(
             assert await ended(operator, "pi-1") is Phase.SUCCEEDED
 
     in_fleet(tmp_path, [], use)
+
+
+def test_a_new_plane_in_the_place_of_the_old_one_is_given_all_orders_again(tmp_path: Path) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as operator:
+            await ordered_in_each_phase(fleet, operator)
+            await another_plane(fleet)
+            await until_ordered_there(fleet, operator, "staging", "armed", "away")
+            fleet.devices["away"].power_on()
+            for name in ("staging", "armed"):
+                fleet.devices[name].executor.holds[HELD[name]].set()
+            for name in REPLACED:
+                assert await ended(operator, name) is Phase.SUCCEEDED
+                assert fleet.devices[name].started.count(NEW) == 1
+            await all_go_on(fleet, operator, *REPLACED)
+
+    in_fleet(tmp_path, [], use)
+
+
+REPLACED = ("away", "staging", "armed", "committed")
+
+
+async def ordered_in_each_phase(fleet: LightFleet, operator: Operator) -> None:
+    for name in REPLACED:
+        fleet.add(name, limits=replace(SHORT, stop_limit_s=10.0))
+        if hold := HELD.get(name):
+            fleet.devices[name].executor.holds[hold] = asyncio.Event()
+    await known(operator, *REPLACED)
+    await fleet.devices["away"].power_cut()
+    for name in REPLACED:
+        await order(operator, name, NEW)
+        if name in PHASES:
+            await in_phase(operator, name)
+
+
+async def another_plane(fleet: LightFleet) -> None:
+    """At once, and for good: it lets all of them in, and has stored nothing of theirs."""
+    port = urlsplit(fleet.server.url).port or 0
+    folder = fleet.folder / "another"
+    shutil.copytree(fleet.folder / "nats/accounts", folder / "accounts")
+    await fleet.lose_nats()
+    fleet.server = await EmbeddedNats.start(folder, port)
+
+
+async def until_ordered_there(fleet: LightFleet, operator: Operator, *names: str) -> None:
+    wanted = {name: newest(operator, name).marker(name) for name in names}
+    async with connected(fleet.plane.operator_endpoint()) as plane, asyncio.timeout(SOON_S):
+        for name, marker in wanted.items():
+            while await marker_of(plane, name) != marker:
+                await asyncio.sleep(0.02)
+
+
+async def marker_of(plane: Plane, name: str) -> Marker | None:
+    with suppress(MessagingError):  # its streams are not made yet
+        entry = await keyvalue.get(plane, subjects.MARKER_BUCKET, name, SOON_S)
+        return codec.decode(Marker, entry.value) if entry else None
+    return None
