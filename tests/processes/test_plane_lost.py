@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +27,7 @@ from tests.processes.light_fleet import (
 )
 from tests.processes.nats_fixture import connected, running_nats, until
 
+from harmony_fleet.agent.upgrade.ports import UpgradeFault
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 from harmony_fleet.contracts.upgrade import CauseKind, Marker
@@ -78,7 +80,11 @@ PHASES = {
 
 
 async def in_phase(operator: Operator, name: str) -> None:
-    await until(lambda: newest(operator, name).phase is PHASES[name], SOON_S)
+    await reach(operator, name, PHASES[name])
+
+
+async def reach(operator: Operator, name: str, phase: Phase) -> None:
+    await until(lambda: newest(operator, name).phase is phase, SOON_S)
 
 
 @pytest.mark.parametrize("back", RETURNS, ids=lambda back: back.__name__)
@@ -204,3 +210,85 @@ async def marker_of(plane: Plane, name: str) -> Marker | None:
         entry = await keyvalue.get(plane, subjects.MARKER_BUCKET, name, SOON_S)
         return codec.decode(Marker, entry.value) if entry else None
     return None
+
+
+FAILING = {
+    "downloading": ("stage", CauseKind.DOWNLOAD_FAILED, Phase.FAILED),
+    "testing": ("self_test", CauseKind.SELF_TEST_TIMEOUT, Phase.FAILED),
+    "tested": ("self_test", CauseKind.SELF_TEST_FAILED, Phase.FAILED),
+    "readying": ("start_candidate", CauseKind.CANDIDATE_START_FAILED, Phase.ROLLED_BACK),
+}
+"""By device: what runs into its limit while the plane is away, and how the upgrade ends."""
+EXCUSED = ("testing", "tested")
+"""A self-test needs the plane. READY does not."""
+
+
+def test_what_runs_into_its_limit_while_the_plane_is_away_is_blamed_on_whom_it_concerns(
+    tmp_path: Path,
+) -> None:
+    async def use(fleet: LightFleet) -> None:
+        async with fleet.operator() as operator:
+            holds = await held_before_failing(fleet, operator)
+            await fleet.lose_nats()
+            for name in ("downloading", "testing", "readying"):
+                holds[name].set()
+                await until(lambda: has_ended(fleet, name), SOON_S)  # noqa: B023
+            await fleet.nats_again()
+            await heard_from_now_on(operator, "tested")
+            holds["tested"].set()  # the plane is there again, and was not all the time
+            for name, (_, kind, phase) in FAILING.items():
+                told = CauseKind.PLANE_UNREACHABLE if name in EXCUSED else kind
+                await refuse_another_end(operator, name, phase, told)
+            await refuse_another_second_try(fleet, operator)
+
+    in_fleet(tmp_path, [], use)
+
+
+async def held_before_failing(fleet: LightFleet, operator: Operator) -> dict[str, asyncio.Event]:
+    holds = {}
+    for name, (step, kind, _) in FAILING.items():
+        fleet.add(name)
+        executor = fleet.devices[name].executor
+        hold = "stage" if step == "stage" else "self_test"
+        holds[name] = executor.holds[hold] = asyncio.Event()
+        executor.faults[step] = UpgradeFault(kind, "its time is over")
+    await known(operator, *FAILING)
+    for name, (step, _, _) in FAILING.items():
+        await order(operator, name, NEW)
+        await reach(operator, name, Phase.STAGING if step == "stage" else Phase.VERIFYING)
+    return holds
+
+
+async def heard_from_now_on(operator: Operator, name: str) -> None:
+    began_s = time.monotonic()
+
+    def heard() -> bool:
+        age_s = operator.sight(name).heard_age_s
+        return age_s is not None and age_s < time.monotonic() - began_s
+
+    await until(heard, SOON_S)
+
+
+def has_ended(fleet: LightFleet, name: str) -> bool:
+    last = fleet.devices[name].journal.last
+    return last is not None and last.open_attempt is None
+
+
+async def refuse_another_end(
+    operator: Operator, name: str, phase: Phase, kind: CauseKind | None
+) -> None:
+    assert await ended(operator, name) is phase
+    told = newest(operator, name).cause
+    assert (told and told.kind) == kind
+
+
+async def refuse_another_second_try(fleet: LightFleet, operator: Operator) -> None:
+    """What is not the release's fault may be ordered again as it is."""
+    for name in FAILING:
+        fleet.devices[name].executor.faults.clear()
+        await order(operator, name, NEW)
+    for name in FAILING:
+        if name == "readying":
+            await refuse_another_end(operator, name, Phase.FAILED, CauseKind.QUARANTINED)
+        else:
+            await refuse_another_end(operator, name, Phase.SUCCEEDED, None)
