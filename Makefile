@@ -22,7 +22,8 @@ test: .venv/ready ## all tests but the long ones, under 6 minutes
 	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e"
 
 test-full: .venv/ready ## every kill, damage and power cut, alone and in pairs: a quarter of an hour
-	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 2 --dist worksteal tests/matrix tests/crash
+	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 4 --dist worksteal tests/matrix
+	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 2 --dist worksteal tests/crash
 
 coverage: .venv/ready ## every branch of what decides is tested
 	@scripts/coverage
