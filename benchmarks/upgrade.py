@@ -29,36 +29,46 @@ class Wire:
     """The instants of one upgrade, monotonic, by a subscriber that only listens."""
 
     target: str = ""
-    marker_s: float = 0.0
-    acknowledged_s: float = 0.0
-    handed_over_s: float = 0.0
+    marker_s: float | None = None
+    acknowledged_s: float | None = None
+    handed_over_s: float | None = None
     pace: Pace = field(default_factory=Pace)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, target: str) -> None:
         self.target = target
         self.pace.begin()
-        self.marker_s = self.acknowledged_s = self.handed_over_s = 0.0
+        self.marker_s = self.acknowledged_s = self.handed_over_s = None
         self.done.clear()
 
     async def woken(self, _message: Message) -> None:
-        self.marker_s = self.marker_s or time.monotonic()
+        if self.marker_s is None:
+            self.marker_s = time.monotonic()
 
     async def answered(self, message: Message) -> None:
         """The operator asks nothing but for the stop here: the first yes is the commit's."""
-        if codec.decode(Answer, message.payload).outcome is Outcome.OK:
-            self.acknowledged_s = self.acknowledged_s or time.monotonic()
+        yes = codec.decode(Answer, message.payload).outcome is Outcome.OK
+        if yes and self.acknowledged_s is None:
+            self.acknowledged_s = time.monotonic()
 
     async def beat(self, message: Message) -> None:
         beat, now = codec.decode(Heartbeat, message.payload), time.monotonic()
         self.pace.heard(now, beat.interval_ms)
-        if (beat.agent_version, beat.role) == (self.target, Role.PRIMARY):
-            self.handed_over_s = self.handed_over_s or now
+        new = (beat.agent_version, beat.role) == (self.target, Role.PRIMARY)
+        if new and self.handed_over_s is None:
+            self.handed_over_s = now
 
     async def said(self, message: Message) -> None:
         status = codec.decode(Status, message.payload)
         if status.to_version == self.target and status.phase is AgentUpgradePhase.SUCCEEDED:
             self.done.set()
+
+    def since_marker_s(self, instant_s: float | None, what: str) -> float:
+        """Raises LookupError where one of the two was never heard: that is no duration."""
+        if self.marker_s is None or instant_s is None:
+            unheard = "marker" if self.marker_s is None else what
+            raise LookupError(f"no {unheard} was heard in the upgrade to {self.target}")
+        return instant_s - self.marker_s
 
 
 async def measure(world: World) -> AsyncIterator[Figure]:
@@ -79,8 +89,8 @@ async def measure(world: World) -> AsyncIterator[Figure]:
         await world.operator.upgrade(["mover"], wire.target, retry=False, replace=False)
         await asyncio.wait_for(wire.done.wait(), 30)
         cpu.append(time.process_time() - before_s)
-        commits.append(wire.acknowledged_s - wire.marker_s)
-        handovers.append(wire.handed_over_s - wire.marker_s)
+        commits.append(wire.since_marker_s(wire.acknowledged_s, "yes to the stop"))
+        handovers.append(wire.since_marker_s(wire.handed_over_s, "heartbeat of the new primary"))
         wire.pace.looked(time.monotonic())
         gaps.append(wire.pace.longest_s)
         missed += wire.pace.missed
@@ -105,7 +115,8 @@ async def measure_operator(world: World) -> AsyncIterator[Figure]:
     cpu: list[float] = []
     plane = world.device_plane("script")
     await plane.start()
-    await plane.wait_connected(5)
+    if not await plane.wait_connected(5):
+        raise TimeoutError("the scripted device could not connect within 5 s")
     stopped = asyncio.Event()
 
     async def commanded(message: Message) -> None:

@@ -113,7 +113,8 @@ async def world(longest_retry_s: float = 30.0) -> AsyncIterator[World]:
         endpoint = Endpoint((nats.url,), credentials, "operator", "_INBOX_operator")
         plane = Plane(endpoint, PlaneTiming(longest_retry_s=longest_retry_s))
         await plane.start()
-        await plane.wait_connected(10)
+        if not await plane.wait_connected(10):
+            raise TimeoutError(f"the operator could not connect to {nats.url} within 10 s")
         await ensure_streams(plane)
         clock = SystemClock()
         store = SqliteStore(folder / "store.db", clock)
