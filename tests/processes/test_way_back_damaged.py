@@ -36,7 +36,7 @@ def test_a_bad_version_stays_while_there_is_nothing_to_go_back_to_and_is_undone_
 ) -> None:
     program = build_stoppable(tmp_path, version=OLD)
     bad = build_stoppable(tmp_path, OVERLAYS / "crashes_as_primary", CRASHING)
-    damages: dict[str, Callable[[Path], None]] = {"tampered": tamper, "gone": Path.unlink}
+    damages: dict[str, Callable[[Path], None]] = {"another": another, "gone": Path.unlink}
     with control_plane(tmp_path / "data") as plane, ThreadPoolExecutor() as side_by_side:
         plane.add(CRASHING, bad)
 
@@ -60,10 +60,16 @@ def stay_until_repaired(plane: ControlPlane, one: Device, damage: Callable[[Path
     eventually(lambda: starts(one) >= before + 3, "it is started again and again")
     assert one.linked() == CRASHING
     assert stage(one) == "committed"
-    assert plane.phase(one.device_id) == Phase.COMMITTED
+    eventually(lambda: plane.phase(one.device_id) == Phase.COMMITTED, "it is shown in probation")
     repair(old_file(one), sound)
     crashed = Phase.ROLLED_BACK, CauseKind.CRASH_LOOP
     refuse_another_end(one, CRASHING, crashed, OLD)
+
+
+def another(file: Path) -> None:
+    """It runs, and is not what its digest says."""
+    tamper(file)
+    file.chmod(0o755)
 
 
 def starts(one: Device) -> int:
