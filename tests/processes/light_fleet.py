@@ -38,6 +38,15 @@ LIMITS: Final = UpgradeConfig(
     order_reread_s=30.0,
     retry_s=0.5,
 )
+HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
+"""Each device is kept in a phase by what it waits for there."""
+PHASES = {
+    "staging": Phase.STAGING,
+    "verifying": Phase.VERIFYING,
+    "armed": Phase.CUTOVER_READY,
+    "committed": Phase.COMMITTED,
+}
+"""Of a device by that name."""
 SOON_S = 30.0
 SETTINGS = Settings(relist_s=2.0, command_limit_s=1.0)
 

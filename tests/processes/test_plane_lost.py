@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.processes.light_fleet import (
+    HELD,
     LIMITS,
     NEW,
     NEWER,
     OLD,
+    PHASES,
     SOON_S,
     LightFleet,
     ended,
@@ -37,8 +39,6 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.loop import Operator
 
-HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
-"""Each device is kept in a phase by what it waits for there."""
 SHORT = replace(LIMITS, stop_limit_s=2.0, overall_limit_s=60.0, probation_s=1.0)
 AWAY_S = 3.0
 """Longer than the wait for a stop and than a probation."""
@@ -71,12 +71,6 @@ async def after_another(fleet: LightFleet, copy: Path) -> None:
 
 
 RETURNS: list[Return] = [with_its_data, empty, without_its_last_seconds, after_another]
-PHASES = {
-    "staging": Phase.STAGING,
-    "verifying": Phase.VERIFYING,
-    "armed": Phase.CUTOVER_READY,
-    "committed": Phase.COMMITTED,
-}
 
 
 async def in_phase(operator: Operator, name: str) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from tests.processes.light_fleet import (
     CRASHING,
+    HELD,
     LIMITS,
     NEW,
     NEWER,
     OLD,
+    PHASES,
     SILENT,
     SOON_S,
     LightFleet,
@@ -35,13 +37,6 @@ from harmony_fleet.messaging.requests import Message
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.records import DeviceRecord
 
-HELD = {"staging": "stage", "verifying": "self_test", "armed": "start_candidate"}
-PHASES = {
-    "staging": Phase.STAGING,
-    "verifying": Phase.VERIFYING,
-    "armed": Phase.CUTOVER_READY,
-    "committed": Phase.COMMITTED,
-}
 IN_EACH = {**PHASES, "reverting": Phase.REVERTING}
 SHORT = replace(LIMITS, stop_limit_s=1.5, probation_s=1.0)
 LONG = replace(LIMITS, stop_limit_s=10.0, probation_s=2.0, retry_s=0.2)

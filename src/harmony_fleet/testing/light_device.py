@@ -126,7 +126,6 @@ class LightDevice:
         """The version of each start of the primary."""
         self._boots = count(2)
         self._unit: asyncio.Task[None] | None = None
-        self._life: asyncio.Task[int] | None = None
 
     @property
     def running(self) -> str:
@@ -144,11 +143,6 @@ class LightDevice:
         self.executor.end_candidate()
         self.config.paths.boot_id.write_text(f"boot-{next(self._boots)}")
 
-    def kill_primary(self) -> None:
-        """As by SIGKILL: the unit starts it again."""
-        if self._life is not None:
-            self._life.cancel()
-
     async def _keep(self) -> None:
         """As the permanent unit does: the guard, the primary, and again."""
         while True:
@@ -156,12 +150,12 @@ class LightDevice:
             version = self.executor.link_version() or self.executor.running
             self.executor.restart(version)
             self.started.append(version)
-            self._life = asyncio.create_task(self._live(version))
+            life = asyncio.create_task(self._live(version))
             try:
-                await asyncio.wait([self._life])
+                await asyncio.wait([life])
             finally:
-                self._life.cancel()
-                await asyncio.gather(self._life, return_exceptions=True)
+                life.cancel()
+                await asyncio.gather(life, return_exceptions=True)
             await asyncio.sleep(RESTART_S)
 
     async def _live(self, version: str) -> int:
