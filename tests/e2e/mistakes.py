@@ -1,19 +1,25 @@
-"""Plausible mistakes, each a small change of the shipped code, and the tests that must see it."""
+"""Plausible mistakes, each a small change of the shipped code, and the test that must see it."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from demo.without import Removal
 
-DRIVE, PERFORM = "agent/upgrade/drive.py", "agent/upgrade/perform.py"
+DRIVE, PERFORM, LOOP = "agent/upgrade/drive.py", "agent/upgrade/perform.py", "operator/loop.py"
 COORDINATOR = "operator/coordinator.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
     changes: tuple[Removal, ...]
-    tests: str
-    """The file that sees it first; most are seen by several."""
+    file: str
+    """Of the test, below `tests`."""
+    test: str
+    """That must fail, with any of its parameters; most are seen by several."""
+
+    @property
+    def node(self) -> str:
+        return f"{self.file}::{self.test}"
 
 
 MISTAKES: Final = {
@@ -27,7 +33,8 @@ MISTAKES: Final = {
                 "            await self._make_durable(after)\n",
             ),
         ),
-        "tests/unit/test_drive.py",
+        "unit/test_drive.py",
+        "test_each_state_is_durable_before_its_effects_are_performed",
     ),
     "a file is renamed before it is synced": Mistake(
         (
@@ -37,7 +44,8 @@ MISTAKES: Final = {
                 "            file.flush()\n",
             ),
         ),
-        "tests/unit/test_journal.py",
+        "unit/test_journal.py",
+        "test_a_journal_is_synced_before_its_name_and_its_name_before_write_returns",
     ),
     "a swapped link's folder is not synced": Mistake(
         (
@@ -47,7 +55,8 @@ MISTAKES: Final = {
                 "        raise\n",
             ),
         ),
-        "tests/contract/test_versions.py tests/unit/test_layout.py",
+        "unit/test_layout.py",
+        "test_a_swap_is_a_rename_and_then_a_sync_of_its_folder",
     ),
     "a stop is matched by its device only": Mistake(
         (
@@ -57,7 +66,8 @@ MISTAKES: Final = {
                 "    return attempt is not None\n",
             ),
         ),
-        "tests/unit/test_stop_signal.py",
+        "unit/test_stop_signal.py",
+        "test_an_armed_upgrade_is_stopped_by_its_own_id_and_by_no_other",
     ),
     "a replayed heartbeat is counted": Mistake(
         (
@@ -67,7 +77,8 @@ MISTAKES: Final = {
                 "        order is not None\n",
             ),
         ),
-        "tests/unit/test_coordinator.py",
+        "unit/test_coordinator.py",
+        "test_a_restarted_operator_needs_its_own_sight_although_the_store_says_cutover_ready",
     ),
     "a stop that timed out is taken for a success": Mistake(
         (
@@ -80,7 +91,8 @@ MISTAKES: Final = {
                 "\n\ndef _with_stop",
             ),
         ),
-        "tests/unit/test_coordinator.py",
+        "unit/test_coordinator.py",
+        "test_no_answer_means_unknown_and_the_stop_is_sent_again_a_little_later_each_time",
     ),
     "the rollback target is not checked before the way back": Mistake(
         (
@@ -91,7 +103,8 @@ MISTAKES: Final = {
                 "",
             ),
         ),
-        "tests/unit/test_drive.py",
+        "unit/test_drive.py",
+        "test_an_old_version_whose_file_is_damaged_writes_it_anew_and_goes_back",
     ),
     "the rollback target's self-test is left out": Mistake(
         (
@@ -101,7 +114,8 @@ MISTAKES: Final = {
                 "(None, await new)\n",
             ),
         ),
-        "tests/unit/test_drive.py",
+        "unit/test_drive.py",
+        "test_what_fails_before_the_cutover_fails_the_order_and_was_never_started",
     ),
     "old versions are cleared away, the running one with them": Mistake(
         (
@@ -111,18 +125,20 @@ MISTAKES: Final = {
                 "        needed = frozenset(v for v in linked - {self.own_version} if v)\n",
             ),
         ),
-        "tests/unit/test_layout_pruning.py",
+        "unit/test_layout_pruning.py",
+        "test_what_was_left_of_a_version_goes_unless_the_version_stays",
     ),
     "an abort is not durable": Mistake(
         (
             Removal(
-                COORDINATOR,
-                "    return replace(case, record=record), "
-                "(Tell(told), WriteMarker(order.marker(name)))\n",
-                "    return case, (Tell(told), WriteMarker(order.marker(name)))\n",
+                LOOP,
+                "                if after.record != before:\n",
+                "                aborted = isinstance(event, AbortOrdered)\n"
+                "                if after.record != before and not aborted:\n",
             ),
         ),
-        "tests/unit/test_coordinator.py",
+        "processes/test_operator_loop.py",
+        "test_an_abort_by_one_operator_is_neither_undone_nor_overtaken_by_the_other",
     ),
     "the candidate answers": Mistake(
         (
@@ -139,7 +155,8 @@ MISTAKES: Final = {
                 "        await CommandServer(process.plane, process.identity, yes).start()\n",
             ),
         ),
-        "tests/processes/test_agent.py",
+        "processes/test_agent.py",
+        "test_a_candidate_heartbeats_with_its_upgrade_and_answers_nothing",
     ),
     "two may decide after a restart": Mistake(
         (
@@ -149,7 +166,8 @@ MISTAKES: Final = {
                 "            return _settle(running, journal)\n",
             ),
         ),
-        "tests/unit/test_machine_old_primary.py",
+        "unit/test_machine_old_primary.py",
+        "test_a_start_in_committed_swaps_again_and_exits_75",
     ),
     "a partial download is trusted": Mistake(
         (
@@ -159,7 +177,8 @@ MISTAKES: Final = {
                 "        if False:\n",
             ),
         ),
-        "tests/unit/test_asset_landing.py",
+        "unit/test_asset_landing.py",
+        "test_a_partial_with_a_wrong_byte_is_refused_and_never_executable",
     ),
     "a reboot ends probation": Mistake(
         (
@@ -169,6 +188,7 @@ MISTAKES: Final = {
                 "    if attempt.starts < event.starts_allowed or attempt.since != event.now:\n",
             ),
         ),
-        "tests/unit/test_machine_guard.py",
+        "unit/test_machine_guard.py",
+        "test_in_committed_after_too_many_starts_it_rolls_back_as_a_crash_loop_with_evidence",
     ),
 }
