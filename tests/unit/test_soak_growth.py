@@ -28,8 +28,8 @@ def test_what_a_process_takes_in_the_first_third_of_its_life_is_no_growth() -> N
 
 
 def test_what_nats_takes_to_fill_its_first_block_is_no_growth_and_more_is() -> None:
-    assert not Growth({"NATS": life(1, 900, 12)}, [100, 100]).faults()
-    assert Growth({"NATS": life(1, 1100, 12)}, [100, 100]).faults()
+    assert not Growth({"NATS": life(1, 2000, 12)}, [100, 100]).faults()
+    assert Growth({"NATS": life(1, 2100, 12)}, [100, 100]).faults()
 
 
 def test_a_short_life_is_not_judged_by_its_slope() -> None:
