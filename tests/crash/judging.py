@@ -1,12 +1,15 @@
 """What must be true of a device after a power cut: before its start, and once it has started."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from demo import at_rest
 from tests.crash.disk import Disk, File, Link, Operation, Snapshot
 from tests.crash.start import AT_REST, Device, Started
 
+from harmony_fleet.agent.upgrade.durable import temporary
 from harmony_fleet.agent.upgrade.events import JournalAbsent, JournalRead
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
 from harmony_fleet.agent.upgrade.states import Idle, Probation
@@ -121,3 +124,7 @@ def refuse_what_is_left(device: Device, started: Started) -> None:
     assert device.running() == started.running
     open_attempt = started.state.journal.open_attempt
     assert (device.paths.state / "attempt-open").exists() == (open_attempt is not None)
+    if open_attempt is None:
+        marks = (device.paths.state / name for name in at_rest.MARKS)
+        left = [temporary(path) for path in (device.paths.link, device.paths.previous, *marks)]
+        assert not [path.name for path in left if os.path.lexists(path)]

@@ -71,12 +71,23 @@ def test_after_a_restart_all_credentials_and_all_that_was_stored_still_work(
     asyncio.run(run())
 
 
-def test_the_log_of_the_server_before_is_kept(tmp_path: Path) -> None:
+def test_the_logs_of_the_servers_before_are_kept(tmp_path: Path) -> None:
     start_and_stop(tmp_path)
     first = (tmp_path / LOG).read_text()
     start_and_stop(tmp_path)
-    assert (tmp_path / f"{LOG}.before").read_text() == first
-    assert (tmp_path / LOG).read_text() != first
+    with pytest.raises(ServerFailed):
+        start_and_stop(tmp_path, server=script(tmp_path / "other", "exit 1"))
+    whole = (tmp_path / LOG).read_text()
+    assert whole.startswith(first)
+    assert len(whole) > len(first)
+
+
+def test_of_a_failed_start_the_log_of_the_server_before_is_not_quoted(tmp_path: Path) -> None:
+    start_and_stop(tmp_path)
+    with (tmp_path / LOG).open("a") as log:
+        log.write("[1] [ERR] long ago\n")
+    with pytest.raises(ServerFailed, match="it said nothing"):
+        start_and_stop(tmp_path, server=script(tmp_path / "other", "exit 1"))
 
 
 def test_all_that_is_written_is_for_the_owner_alone(tmp_path: Path) -> None:

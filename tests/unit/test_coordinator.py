@@ -202,6 +202,22 @@ def test_a_device_with_a_new_journal_is_believed_again() -> None:
     assert after(renewed, ordered()).record.order is not None
 
 
+def test_no_stop_is_sent_to_a_device_whose_journal_was_set_back() -> None:
+    """It is about to carry out the same upgrade once more, and no candidate of it was seen."""
+    case = after(HEARD, ordered(), candidate(), ready(9), StopUnanswered(FIRST))
+    case = after(case, said(3, P.STAGING), said(4, P.VERIFYING), StopUnanswered(FIRST))
+    _, effects = fed(case, primary(), said(5, P.CUTOVER_READY), StopUnanswered(FIRST))
+    assert stops(effects) == []
+
+
+def test_the_history_tells_of_each_journal_once_that_it_was_set_back() -> None:
+    """However often two copies of one image speak in turn."""
+    turns = [said(seq, None, None) for seq in (9, 3, 4, 9, 3, 4, 9, 3, 4)]
+    _, effects = fed(HEARD, *turns)
+    told = [one for one in effects if isinstance(one, Tell)]
+    assert len(told) == 1
+
+
 def test_what_a_listing_finds_says_nothing_of_the_devices_journal() -> None:
     """A message plane that came back older still holds what a device said long ago."""
     old = replace(said(3, None, None), live=False)

@@ -96,7 +96,7 @@ def _ask_devices(client: FleetClient) -> Iterable[Finding]:
         yield problem(
             DEVICES,
             f"the journal of {named(set_back)} was set back: nothing it reports is believed",
-            f"`fleet why {set_back[0]}` says what to do: until then it gets no orders",
+            f"`fleet why {set_back[0]}` says what to do",
         )
     if stalled:
         yield problem(

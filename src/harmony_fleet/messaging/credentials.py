@@ -50,7 +50,10 @@ class Credentials:
         """Raises CredentialsUnreadable, which never quotes the file's content."""
         try:
             return decode_creds(path.read_text("ascii"))
-        except (OSError, UnicodeDecodeError, InvalidValue) as error:
+        except OSError as error:
+            what = error.strerror or error
+            raise CredentialsUnreadable(f"credentials file {path}: {what}") from error
+        except (UnicodeDecodeError, InvalidValue) as error:
             raise CredentialsUnreadable(f"credentials file {path}: {error}") from error
 
     def sign(self, nonce: bytes) -> bytes:

@@ -72,6 +72,8 @@ class Case:
     identity: Identity = field(default_factory=Identity)
     said_less: int = 0
     """Live statuses in a row that are older than what the same journal has said before."""
+    set_back_told: str | None = None
+    """The journal of which the history says that it was set back."""
 
     @property
     def set_back(self) -> bool:
@@ -279,10 +281,11 @@ def _status(case: Case, event: StatusSeen) -> Transition:
 
 def _said_less(case: Case) -> Transition:
     """An old statement is none; a device that has no newer one can be heard no more."""
-    was = case.set_back
+    journal_id = case.record.journal_id
     case = replace(case, said_less=case.said_less + 1)
-    if was or not case.set_back:
+    if not case.set_back or case.set_back_told == journal_id:
         return case, ()
+    case = replace(case, set_back_told=journal_id)
     sentence = "its journal was set back: it tells less than before, and is not believed"
     return case, (Tell(Happening("journal_set_back", sentence)),)
 
@@ -378,4 +381,5 @@ def may_stop(case: Case, upgrade_id: str) -> bool:
         and order.phase is AgentUpgradePhase.CUTOVER_READY
         and case.seen_upgrade == upgrade_id
         and not case.identity.duplicate
+        and not case.set_back
     )

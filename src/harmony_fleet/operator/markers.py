@@ -44,10 +44,7 @@ class Markers:
         self._writers: dict[str, _Writer] = {}
 
     async def write(self, marker: Marker) -> None:
-        """Until the bucket holds it; at once, where this device has a writer that will see to it.
-
-        Raises StoreError where the store knows the device no more.
-        """
+        """Until the bucket holds it; at once, where the device's writer of before will do it."""
         name = marker.device_id
         writer = self._writers.get(name)
         if writer is not None:

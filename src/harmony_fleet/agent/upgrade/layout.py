@@ -114,8 +114,12 @@ class Layout:
 
     def close_attempt(self) -> None:
         """`attempt-open` goes last: while it is there, somebody will call this again."""
-        for name in (EXPIRED, CONTROLS, ATTEMPT_OPEN):
-            mark = self.paths.state / name
+        marks = [self.paths.state / name for name in (EXPIRED, CONTROLS, ATTEMPT_OPEN)]
+        with self._writing:
+            for path in (self.paths.link, self.paths.previous, *marks):
+                with suppress(OSError):  # what a kill left half done; in nobody's way
+                    durable.temporary(path).unlink(missing_ok=True)
+        for mark in marks:
             with _faults("remove", mark):
                 mark.unlink(missing_ok=True)
         with _faults("sync", self.paths.state):
