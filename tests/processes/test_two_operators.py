@@ -39,7 +39,7 @@ from harmony_fleet.operator.records import DeviceRecord
 
 IN_EACH = {**PHASES, "reverting": Phase.REVERTING}
 SHORT = replace(LIMITS, stop_limit_s=1.5, probation_s=1.0)
-LONG = replace(LIMITS, stop_limit_s=10.0, probation_s=2.0, retry_s=0.2)
+LONG = replace(LIMITS, stop_limit_s=10.0, probation_s=6.0, retry_s=0.2)
 """So long that a second operator is there before they end; a way back is tried again at once."""
 AWAY_S = 3.0
 """Longer than a device waits for its stop, and than a probation."""
