@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 from demo import at_rest
 from demo.processes import opened_by
 from demo.releases import SOURCE
+from tests.matrix.checkpoints import CANDIDATE
 
 from harmony_fleet.agent.upgrade.local import ask
 from harmony_fleet.agent.upgrade.local_messages import SOCKET, AskState, Machine
@@ -31,6 +33,8 @@ from harmony_fleet.messaging.credentials import Credentials, encode_creds, new_u
 from harmony_fleet.release.build import artifact_name, build
 
 OLD, NEW = "1.0.0", "1.1.0"
+SEED = os.environ.get("HARMONY_FLEET_SEED") or secrets.token_hex(4)
+"""Of the samples, so that each run plays others."""
 SOON_S = 60.0
 """Everything that should happen has happened by then, however slow the machine."""
 TIMING = replace(
@@ -40,7 +44,8 @@ TIMING = replace(
     ready_limit_s=10.0,
     overall_limit_s=30.0,
     probation_s=0.5,
-    deadman_s=2.0,
+    starts_allowed=3,
+    deadman_s=5.0,
 )
 _UP = """
 import sys
@@ -155,11 +160,21 @@ class Device:
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
+    def count_anew(self) -> None:
+        """From here on each checkpoint is again passed for the first time."""
+        (self.checkpoints / "log").unlink(missing_ok=True)
+
     def stop_at(self, checkpoint: str) -> None:
+        self.count_anew()
         (self.checkpoints / "stop.new").write_text(checkpoint)
         (self.checkpoints / "stop.new").rename(self.checkpoints / "stop")
 
     def passed(self) -> list[str]:
+        """The checkpoints, in order."""
+        return [line.removesuffix(CANDIDATE) for line in self.log()]
+
+    def log(self) -> list[str]:
+        """Each checkpoint as it was noted, with whether there was a candidate."""
         log = self.checkpoints / "log"
         return log.read_text().splitlines() if log.exists() else []
 

@@ -1,6 +1,7 @@
 """Kill anything at any moment: at every step of three upgrades, each part, alone and in pairs.
 
-`make test-full` plays all of it; without HARMONY_FLEET_FULL it is a sample.
+`make test-full` plays all of it; without HARMONY_FLEET_FULL it is a sample, another one each time:
+HARMONY_FLEET_SEED, which a failure names, plays one again.
 """
 
 import os
@@ -11,10 +12,22 @@ from pathlib import Path
 
 import pytest
 from demo.releases import OVERLAYS
-from tests.matrix.killing import Case, cases, judge, must_succeed, play
+from tests.matrix.killing import (
+    BAD,
+    CRASHING,
+    SILENT,
+    Case,
+    Checkpoint,
+    NotPassed,
+    cases,
+    judge,
+    play,
+    recorded,
+)
 from tests.matrix.scene import (
     NEW,
     OLD,
+    SEED,
     ControlPlane,
     build_stoppable,
     control_plane,
@@ -26,15 +39,16 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 
 pytestmark = pytest.mark.matrix
 
-SILENT, CRASHING = "1.2.0", "1.3.0"
 PLOTS = {NEW: None, SILENT: "never_heartbeats", CRASHING: "crashes_as_primary"}
+FEWEST = {NEW: 50, SILENT: 5, CRASHING: 10}
 PARTS = 4
 """Of each plot, so that they can run side by side."""
 SAMPLE = 1
 """Cases of each part in a sample."""
 
+NOT_PASSED = "not passed"
 NUMBERS = count(1)
-NOTED: dict[str, list[str]] = {}
+NOTED: dict[str, list[Checkpoint]] = {}
 """Checkpoints by version, found out once in each process."""
 
 
@@ -55,25 +69,40 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_stoppable(tmp_path_factory.mktemp("old"), version=OLD)
 
 
-def checkpoints_of(plane: ControlPlane, program: Path, root: Path, version: str) -> list[str]:
+def checkpoints_of(
+    plane: ControlPlane, program: Path, root: Path, version: str
+) -> list[Checkpoint]:
     """Of the good upgrade all, of a bad one those that the good one does not have."""
     for one in (NEW, version):
         if one not in NOTED:
             NOTED[one] = noted(plane, program, root, one)
     if version == NEW:
         return NOTED[NEW]
-    return [one for one in NOTED[version] if one.replace(version, NEW) not in NOTED[NEW]]
+    good = {one.name for one in NOTED[NEW]}
+    return [
+        one
+        for one in NOTED[version]
+        if one.name.replace(version, NEW) not in good and not between(one, NOTED[version])
+    ]
 
 
-def noted(plane: ControlPlane, program: Path, root: Path, version: str) -> list[str]:
-    """Every checkpoint of an upgrade that nobody disturbs, once, in order."""
+def between(one: Checkpoint, others: list[Checkpoint]) -> bool:
+    """Of the starts of a version that crashes, the second and the last say it all."""
+    name, _, number = one.name.rstrip(")").partition(" (")
+    following = f"{name} ({int(number) + 1})" if number else ""
+    return number not in {"", "2"} and any(other.name == following for other in others)
+
+
+def noted(plane: ControlPlane, program: Path, root: Path, version: str) -> list[Checkpoint]:
+    """Every checkpoint of an upgrade that nobody disturbs, in order."""
     name = f"noted-{next(NUMBERS)}"
     with device(plane, root / name, program, name, stop_limit_s(version)) as one:
-        before = len(one.passed())
+        one.count_anew()
         plane.order(name, version)
-        ended = Phase.SUCCEEDED if version == NEW else Phase.ROLLED_BACK
+        ended = BAD[version][0] if version in BAD else Phase.SUCCEEDED
         eventually(lambda: plane.phase(name) == ended, f"{version} ends {ended}")
-        return list(dict.fromkeys(one.passed()[before:]))
+        eventually(lambda: ": after prune" in one.passed()[-1], "it has settled")
+        return list(recorded(one.log()))
 
 
 def stop_limit_s(version: str) -> float:
@@ -85,7 +114,7 @@ def chosen(found: list[Case], part: int) -> list[Case]:
     mine = found[part::PARTS]
     if os.environ.get("HARMONY_FLEET_FULL"):
         return mine
-    return random.Random(f"{found[0].plot} {part}").sample(mine, SAMPLE)
+    return random.Random(f"{SEED} {found[0].plot} {part}").sample(mine, SAMPLE)
 
 
 def fault_of(case: Case, plane: ControlPlane, program: Path, root: Path) -> str | None:
@@ -93,9 +122,9 @@ def fault_of(case: Case, plane: ControlPlane, program: Path, root: Path) -> str 
     try:
         with device(plane, root / name, program, name, stop_limit_s(case.plot)) as one:
             ended = play(one, case.plot, case)
-            judge(one, case.plot, ended)
-            assert ended is Phase.SUCCEEDED or not must_succeed(case), plane.why(name)
-            assert case.plot == NEW or ended is not Phase.SUCCEEDED
+            judge(one, case, ended)
+    except NotPassed:
+        return NOT_PASSED
     except AssertionError as error:
         return f"{case}: {str(error).splitlines()[0]}"
     return None
@@ -107,10 +136,11 @@ def test_whatever_is_killed_at_whatever_step_one_right_agent_runs_and_nothing_is
     version: str, part: int, plane: ControlPlane, program: Path, tmp_path: Path
 ) -> None:
     checkpoints = checkpoints_of(plane, program, tmp_path, version)
-    assert len(checkpoints) > 5
-    played = (
+    assert len(checkpoints) > FEWEST[version]
+    played = [
         fault_of(case, plane, program, tmp_path)
         for case in chosen(list(cases(version, checkpoints)), part)
-    )
-    faults = [fault for fault in played if fault]
-    assert not faults, "\n".join(faults)
+    ]
+    assert played.count(NOT_PASSED) <= max(1, len(played) // 20), "too many steps were not passed"
+    faults = [fault for fault in played if fault and fault != NOT_PASSED]
+    assert not faults, "\n".join((f"HARMONY_FLEET_SEED={SEED}", *faults))

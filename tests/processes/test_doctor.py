@@ -1,5 +1,6 @@
 """`fleet doctor`: what is whole is called so, and each thing that is broken is named and mended."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,7 +16,9 @@ from tests.processes.test_cli_terminal import COLOUR, Terminal
 from tests.processes.test_cli_up import up
 
 import harmony_fleet
+from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable, unusable
 from harmony_fleet.embedded.doctor.examine import examine
+from harmony_fleet.embedded.doctor.finding import Finding, guarded
 from harmony_fleet.embedded.nats import usable_server
 
 HEALTHY = b'{"status": "ok", "plane_connected": true, "plane_stores": true}'
@@ -232,3 +235,25 @@ def test_on_a_terminal_it_has_colours_and_no_line_that_is_too_long(
     assert COLOUR.search(terminal.raw)
     assert max(map(len, terminal.lines)) <= columns
     assert any(line.startswith("problem  account keys") for line in terminal.lines)
+
+
+def test_what_another_user_owns_is_not_called_damaged_and_no_backup_is_advised(
+    tmp_path: Path,
+) -> None:
+    def refused() -> list[Finding]:
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "keys.json"))
+        except OSError as error:
+            raise unusable(tmp_path, error) from error
+
+    (found,) = guarded("account keys", refused, "fleet restore FILE --replace")
+    assert (found.mend, "damaged" in found.sentence) == ("run as the user of `fleet up`", False)
+
+
+def test_credentials_that_cannot_be_read_are_not_called_damaged(tmp_path: Path) -> None:
+    Accounts.open(tmp_path / "accounts")
+    (tmp_path / "accounts/operator.creds").unlink()
+    (tmp_path / "accounts/operator.creds").mkdir()
+    with pytest.raises(DataFolderUnusable, match="Is a directory") as refusal:
+        Accounts.open(tmp_path / "accounts")
+    assert "damaged" not in str(refusal.value)

@@ -116,7 +116,7 @@ def test_a_flood_holds_up_no_other_device_and_does_not_pile_up(tmp_path: Path) -
         await until(lambda: operator.sight(HOSTILE).case.record.seq == flood.status.seq, SOON_S)
         assert newest(operator, HOSTILE).phase is flood.status.phase  # its last word counts
         told = [one for one in await history(fleet, HOSTILE) if one.startswith(f"{NEW}: ")]
-        assert 0 < len(told) < MANY  # the others made way while they waited
+        assert 0 < len(told) < flood.status.seq // 10  # the others made way while they waited
         assert flood.most_tasks < FEW
 
     beside_honest_ones(tmp_path, use)

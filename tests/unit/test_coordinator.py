@@ -210,6 +210,28 @@ def test_no_stop_is_sent_to_a_device_whose_journal_was_set_back() -> None:
     assert stops(effects) == []
 
 
+def test_no_stop_is_sent_to_a_device_that_was_set_back_by_one_word_only() -> None:
+    case = after(HEARD, ordered(), candidate(), ready(9), StopUnanswered(FIRST))
+    _, effects = fed(case, said(8, P.VERIFYING), ready(9), primary(), StopUnanswered(FIRST))
+    assert stops(effects) == []
+    _, effects = fed(case, said(8, P.VERIFYING), StopUnanswered(FIRST), ready(9), candidate())
+    assert len(stops(effects)) == 1  # the candidate of this life
+
+
+def test_an_operator_that_hears_late_what_another_has_stored_takes_nothing_for_set_back() -> None:
+    case = after(HEARD, said(2, None, None))
+    ahead = replace(case, record=replace(case.record, seq=7))  # by the other, in the store
+    words = [said(seq, None, None) for seq in (3, 4, 5, 6, 7)]
+    late, effects = fed(ahead, *words)
+    assert (late.set_back, late.said_less, late.record.seq) == (False, 0, 7)
+    assert effects == []
+
+
+def test_what_the_store_held_when_the_operator_started_was_said_before() -> None:
+    known = replace(HEARD, heard=("journal-1", 9))
+    assert after(known, said(3, None, None), said(4, None, None)).set_back
+
+
 def test_the_history_tells_of_each_journal_once_that_it_was_set_back() -> None:
     """However often two copies of one image speak in turn."""
     turns = [said(seq, None, None) for seq in (9, 3, 4, 9, 3, 4, 9, 3, 4)]

@@ -274,6 +274,8 @@ class Oracle:
     def note_status(self, event: StatusSeen) -> None:
         status = event.status
         if status.journal_id == self.journal[0] and status.seq <= self.journal[1]:
+            if status.seq < self.journal[1]:
+                self.sights.clear()  # what was seen was of a life that the device has forgotten
             return
         self.journal = (status.journal_id, status.seq)
         self.highest_named = max(self.highest_named, status.generation)

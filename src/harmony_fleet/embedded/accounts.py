@@ -29,6 +29,7 @@ SERVER_CONFIGURATION: Final = "nats-server.conf"
 """Beside the accounts' folder, and written once they are whole: the server has run with them."""
 KEYS: Final = {"operator": "O", "system": "A", "ops": "A", "devices": "A", "device_signing": "A"}
 _USE_ANOTHER: Final = "make it writable for you, or choose another one"
+_NOT_YOURS: Final = "run as the user who owns it"
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -49,7 +50,7 @@ def unusable(folder: Path, error: OSError) -> DataFolderUnusable:
     if error.errno in _FULL:
         mend = ": free some space on its disk"
     elif error.errno in _REFUSED:
-        mend = f": {_USE_ANOTHER}"
+        mend = f": {_USE_ANOTHER if where == folder else _NOT_YOURS}"
     return DataFolderUnusable(f"data folder {what}{mend}")
 
 
@@ -82,6 +83,8 @@ class Accounts:
         except OSError as error:
             raise unusable(folder, error) from error
         except (InvalidValue, CredentialsUnreadable) as error:
+            if isinstance(error.__cause__, OSError):
+                raise unusable(folder, error.__cause__) from error
             raise DataFolderUnusable(
                 f"account folder {folder} is damaged: {error}: put it back from a backup"
             ) from error

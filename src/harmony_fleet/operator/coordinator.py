@@ -70,8 +70,13 @@ class Case:
     candidate: Heartbeat | None = None
     """The latest of a candidate."""
     identity: Identity = field(default_factory=Identity)
+    heard: tuple[str, int] | None = None
+    """Journal and seq of the newest live status, or what the store held before any was heard.
+
+    Not what another operator has stored since: this one may still be about to hear of it.
+    """
     said_less: int = 0
-    """Live statuses in a row that are older than what the same journal has said before."""
+    """Live statuses in a row that are older than `heard`, of the same journal."""
     set_back_told: str | None = None
     """The journal of which the history says that it was set back."""
 
@@ -256,9 +261,13 @@ def _primary(case: Case, event: HeartbeatSeen) -> tuple[Case, list[Effect]]:
 
 def _status(case: Case, event: StatusSeen) -> Transition:
     status, record = event.status, case.record
+    if event.live:
+        journal_id, heard_seq = case.heard or (None, 0)
+        if status.journal_id == journal_id and status.seq < heard_seq:
+            return _said_less(case)
+        case = replace(case, heard=(status.journal_id, status.seq), said_less=0)
     if status.journal_id == record.journal_id and status.seq < record.seq:
-        return _said_less(case) if event.live else (case, ())
-    case = replace(case, said_less=0)
+        return case, ()  # an old statement is none
     if status.journal_id == record.journal_id and status.seq == record.seq:
         return case, ()  # one seq is one statement: taken in already
     orders = [*record.past, *((record.order,) if record.order else ())]
@@ -280,9 +289,9 @@ def _status(case: Case, event: StatusSeen) -> Transition:
 
 
 def _said_less(case: Case) -> Transition:
-    """An old statement is none; a device that has no newer one can be heard no more."""
+    """A device that has no newer statement can be heard no more; what of it was seen is past."""
     journal_id = case.record.journal_id
-    case = replace(case, said_less=case.said_less + 1)
+    case = replace(case, said_less=case.said_less + 1, seen_upgrade=None)
     if not case.set_back or case.set_back_told == journal_id:
         return case, ()
     case = replace(case, set_back_told=journal_id)

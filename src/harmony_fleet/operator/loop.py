@@ -100,6 +100,7 @@ class Operator:
         self._devices: dict[str, _Device] = {}
         self._newcomers: dict[str, Waiting] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hearing = False
 
     # What people ask
 
@@ -158,6 +159,7 @@ class Operator:
     async def run(self) -> None:
         """Until cancelled. Raises StoreError where the store cannot be read at the start."""
         await self._take_up()
+        self._hearing = True
         await self._commands.start()
         await self._observer.start(lambda: [*self._devices, *self._newcomers], self._take_up)
         try:
@@ -260,7 +262,9 @@ class Operator:
 
     def _take_in(self, stored: Versioned) -> _Device:
         """The device that is known by that name, as it is; else a new one."""
-        new = _Device(Case(stored.record), stored.revision)
+        record = stored.record
+        told = None if self._hearing or not record.journal_id else (record.journal_id, record.seq)
+        new = _Device(Case(record, heard=told), stored.revision)
         return self._devices.setdefault(stored.record.device_id, new)
 
     async def _reload(self, device: _Device) -> None:

@@ -71,6 +71,8 @@ class Markers:
                 if writer.wanted is None:
                     writer.wanted = marker
                     await self._pause(writer, tries)
+            except Exception:  # what was asked for meanwhile is not to be lost with it
+                logger.exception("the marker of %s cannot be written", marker.device_id)
 
     async def _pause(self, writer: _Writer, tries: int) -> None:
         """Until it is time to try again, or somebody asks."""

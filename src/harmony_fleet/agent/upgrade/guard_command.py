@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harmony_fleet.agent.upgrade import deadman
-from harmony_fleet.agent.upgrade.durable import write_file
+from harmony_fleet.agent.upgrade.durable import is_full, write_file
 from harmony_fleet.agent.upgrade.events import (
     ExpiryMark,
     JournalRead,
@@ -120,7 +120,8 @@ def _write(path: Path, note: object) -> bool:
     try:
         reserve_in(path.parent).backs(lambda: write_file(path, codec.encode(note)))
     except OSError as error:
-        logger.error("could not write %s: %s; free some space on its disk", path, error.strerror)
+        advice = "; free some space on its disk" if is_full(error) else ""
+        logger.error("could not write %s: %s%s", path, error.strerror or error, advice)
         return False
     return True
 

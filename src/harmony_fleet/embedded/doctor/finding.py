@@ -8,6 +8,7 @@ from typing import Final
 from harmony_fleet.contracts.errors import FleetError
 
 MEND_DISK: Final = "mend that file or its disk, then ask again"
+OTHER_USER: Final = "run as the user of `fleet up`"
 
 
 class Level(StrEnum):
@@ -48,6 +49,7 @@ def guarded(
         where = f"{error.filename}: " if error.filename else ""
         said = f"it cannot be looked at: {where}{error.strerror or error}"
         refused = isinstance(error, PermissionError)
-        return [problem(check, said, "run as the user of `fleet up`" if refused else MEND_DISK)]
+        return [problem(check, said, OTHER_USER if refused else MEND_DISK)]
     except FleetError as error:
-        return [problem(check, str(error), mend)]
+        refused = isinstance(error.__cause__, PermissionError)
+        return [problem(check, str(error), OTHER_USER if refused else mend)]
