@@ -64,7 +64,7 @@ async def _outage(
     world: World, devices: LightProcesses, number: int, kept: bool
 ) -> tuple[Figure, Figure]:
     await asyncio.sleep(SETTLED_S)
-    moving = names(number)[::5]
+    moving = names(number)[:: 5 if number >= MANY else 1]  # of few one is past before a look
     under_way = await _under_way(world, moving, VERSIONS[kept])
     began_s = time.monotonic()
     await world.lose_nats()
