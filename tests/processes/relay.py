@@ -1,8 +1,8 @@
 """A way to a server that can be cut, so that one client alone loses its connection."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import urlsplit
 
 
@@ -17,21 +17,24 @@ class Relay:
 
     def cut(self) -> None:
         """What is connected now is lost; who connects again gets through."""
-        for writer in self._writers:
+        for writer in list(self._writers):
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(self._server.hostname, self._server.port)
-        ends = {writer, back}
-        self._writers |= ends
-        self.connections += 1
-        try:
-            with suppress(OSError):
+        with self._cut_at_the_end(writer), suppress(OSError):
+            there, back = await asyncio.open_connection(self._server.hostname, self._server.port)
+            self.connections += 1
+            with self._cut_at_the_end(back):
                 await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+
+    @contextmanager
+    def _cut_at_the_end(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        self._writers.add(writer)
+        try:
+            yield
         finally:
-            self._writers -= ends
-            for end in ends:
-                end.transport.abort()
+            self._writers.discard(writer)
+            writer.transport.abort()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from tests.processes.nats_fixture import (
     IMPATIENT,
     QUICK,
@@ -35,6 +36,7 @@ from harmony_fleet.messaging.connection import (
     RequestRefused,
     RequestTimedOut,
 )
+from harmony_fleet.messaging.supervision import keep_connected
 
 
 def free_port() -> int:
@@ -118,6 +120,23 @@ def test_after_a_restart_of_the_server_it_is_connected_again_and_still_subscribe
             assert plane.epoch == 2
             await plane.close()
         assert told == ["up 1", "down", "up 2"]
+
+    asyncio.run(run())
+
+
+def test_a_client_whose_end_is_cut_short_leaves_no_open_connection(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_nats(tmp_path) as nats:
+            up = asyncio.Queue[Client]()
+            keeping = asyncio.create_task(
+                keep_connected(nats.operator_endpoint(), QUICK, up.put, lambda: None)
+            )
+            client = await up.get()
+            keeping.cancel()
+            await asyncio.sleep(0)  # it has begun to close its connection
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            assert getattr(client._transport, "_io_writer").is_closing()  # noqa: B009 - untyped
 
     asyncio.run(run())
 

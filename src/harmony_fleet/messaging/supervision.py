@@ -114,7 +114,8 @@ async def _discard(client: Client) -> None:
             await client.close()
     except Exception as error:  # noqa: BLE001 - nothing that an ending client raises matters
         logger.debug("closing: %r", error)
-    _abort(client)
+    finally:  # also where the closing itself is cancelled
+        _abort(client)
 
 
 def _abort(client: Client) -> None:
