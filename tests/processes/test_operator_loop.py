@@ -14,6 +14,7 @@ from tests.processes.operator_world import (
     KEEN,
     PATIENT,
     SHA256,
+    CountedIds,
     QuickClock,
     World,
     in_world,
@@ -29,6 +30,8 @@ from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.coordinator import OrderRefused
+from harmony_fleet.operator.events import MarkerSeen
+from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
 from harmony_fleet.operator.results import UnknownDevice, UnknownRelease
@@ -72,6 +75,23 @@ def beat_of(world: World, device: FakeDevice) -> int:
 
 async def delete(plane: Plane, bucket: str) -> None:
     await plane.request(f"$JS.API.STREAM.DELETE.{subjects.stream(bucket)}", b"", 2)
+
+
+def test_what_is_seen_as_the_operator_ends_is_left_without_a_trace(tmp_path: Path) -> None:
+    """A task that never ran would leave its work un-awaited, which Python complains of."""
+
+    async def run() -> None:
+        async with running_nats(tmp_path) as nats, connected(nats.operator_endpoint()) as plane:
+            store, clock = FakeStore(QuickClock()), QuickClock()
+            operator = Operator(store, plane, clock, CountedIds(), BASE_URL, PATIENT)
+            running = asyncio.create_task(operator.run())
+            await until(lambda: listening(operator))
+            running.cancel()
+            operator._saw("pi-1", MarkerSeen(None))
+            await asyncio.wait([running])
+            assert await store.load("pi-1") is None
+
+    asyncio.run(run())
 
 
 def test_an_order_is_stored_and_then_stands_in_the_bucket(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Primary:
     async def run(self) -> int:
         """Until the machine wants this process to exit: the exit status."""
         await self._process.plane.start()
-        beats = asyncio.create_task(logged(self._process.run()))
+        beats = asyncio.create_task(logged(self._process.run))
         try:
             await self._process.heartbeats.wait_first(FIRST_HEARTBEAT_S)
             from harmony_fleet.agent.upgrade.upgrading import Upgrading

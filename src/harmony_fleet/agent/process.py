@@ -5,7 +5,7 @@ A candidate runs exactly this part of what a primary runs: what was validated is
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import harmony_fleet
 from harmony_fleet.agent.clock import BootClock, rfc3339
@@ -60,10 +60,10 @@ class Process:
             await asyncio.sleep(self.notify.watchdog_s / 3)
 
 
-async def logged(part: Coroutine[None, None, None]) -> None:
+async def logged(part: Callable[[], Awaitable[None]]) -> None:
     """Without any of its parts the agent is not whole: it ends, and is started again."""
     try:
-        await part
+        await part()
     except Exception:  # the runner
         logger.exception("a part of the agent stopped; it is restarted with the process")
         raise SystemExit(1) from None

@@ -9,10 +9,10 @@ Rules
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import TypeVarTuple, assert_never
 
 from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.labels import Changes, Selector
@@ -50,6 +50,8 @@ from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.operator.waiting import Waiting
 
 logger = logging.getLogger(__name__)
+
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Operator:
         if device is None:
             if device_id not in self._newcomers:
                 self._newcomers[device_id] = Waiting()
-                self._spawn(self._meet(device_id))
+                self._spawn(self._meet, device_id)
             self._newcomers[device_id].put(event)
             return
         if device.free:
@@ -191,7 +193,7 @@ class Operator:
                 self._remember(device, after, event)
                 return
         if device.waiting.put(event):
-            self._spawn(self._take_oldest(device))
+            self._spawn(self._take_oldest, device)
 
     async def _meet(self, device_id: str) -> None:
         """However much a newcomer says, it is adopted once, and then taken at its newest words."""
@@ -227,7 +229,7 @@ class Operator:
         for effect in effects:
             self._perform(before.device_id, effect)
         if happenings and after.record == before:
-            self._spawn(self._tell(device, happenings))  # after the effects, which wait for no one
+            self._spawn(self._tell, device, happenings)  # after the effects, which wait for no one
 
     async def _save(self, device: _Device, after: Case, told: Sequence[Happening]) -> None:
         device.revision = await self._store.save(after.record, device.revision, told)
@@ -314,9 +316,9 @@ class Operator:
     def _perform(self, device_id: str, effect: Effect) -> None:
         match effect:
             case WriteMarker(marker):
-                self._spawn(self._markers.write(marker))
+                self._spawn(self._markers.write, marker)
             case SendStop(upgrade_id, after):
-                self._spawn(self._send_stop(device_id, upgrade_id, after))
+                self._spawn(self._send_stop, device_id, upgrade_id, after)
             case Tell(happening):
                 logger.info("%s: %s", device_id, happening.sentence)
             case _:
@@ -361,14 +363,15 @@ class Operator:
         order = self._known(device_id).case.record.order
         return OrderResult(device_id, order.upgrade_id if order else None, None, to_version=to)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._logged(work))
+    def _spawn(self, work: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
+        """Not called before its task runs: what is cancelled until then was never begun."""
+        task = asyncio.create_task(self._logged(work, *given))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _logged(self, work: Coroutine[None, None, None]) -> None:
+    async def _logged(self, work: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
         try:
-            await work
+            await work(*given)
         except StoreError as error:
             logger.error("%s", error)
             self._observer.list_soon()  # what was seen and not stored is seen again

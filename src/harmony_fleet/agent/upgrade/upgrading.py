@@ -63,7 +63,7 @@ class Upgrading:
         self._reports.start()
         await self._orders.start()
         await CommandServer(self._process.plane, self._process.identity, self._stop_asked).start()
-        beside = [self._orders.run(), self._reports.run()]
+        beside = [self._orders.run, self._reports.run]
         tasks = [asyncio.create_task(logged(part)) for part in beside]
         try:
             return await self._drive()
