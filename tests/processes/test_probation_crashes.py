@@ -21,7 +21,7 @@ OLD, NEW = VERSIONS
 OVERLAYS = Path(__file__).parent / "overlays"
 STARTS_ALLOWED = 2
 WATCHDOG_S = 2.0
-LONG = replace(TIMING, probation_s=60.0, starts_allowed=STARTS_ALLOWED)
+LONG = replace(TIMING, probation_s=60.0, stop_limit_s=30.0, starts_allowed=STARTS_ALLOWED)
 """None of them lasts so long."""
 
 
