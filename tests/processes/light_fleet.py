@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from tests.processes.nats_fixture import QUICK, MessagePlane, until
+from tests.processes.nats_fixture import QUICK, MessagePlane, connected, until
 from tests.processes.operator_world import listening
 
 from harmony_fleet.agent.config import UpgradeConfig
+from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
+from harmony_fleet.contracts.upgrade import Marker
 from harmony_fleet.embedded.nats import EmbeddedNats
+from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.credentials import encode_creds
+from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.loop import Operator, Settings
 from harmony_fleet.operator.records import Order, Release
 from harmony_fleet.operator.sqlite_store import SqliteStore
@@ -186,3 +190,19 @@ class Defects(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
             self.told.append(logging.Formatter().format(record))
+
+
+async def until_ordered_there(fleet: LightFleet, operator: Operator, *names: str) -> None:
+    """Their markers say what was ordered last."""
+    wanted = {name: newest(operator, name).marker(name) for name in names}
+    async with connected(fleet.plane.operator_endpoint()) as plane, asyncio.timeout(SOON_S):
+        for name, marker in wanted.items():
+            while await marker_of(plane, name) != marker:
+                await asyncio.sleep(0.02)
+
+
+async def marker_of(plane: Plane, name: str) -> Marker | None:
+    with suppress(MessagingError):  # its streams are not made yet
+        entry = await keyvalue.get(plane, subjects.MARKER_BUCKET, name, SOON_S)
+        return codec.decode(Marker, entry.value) if entry else None
+    return None

@@ -23,6 +23,7 @@ from tests.processes.light_fleet import (
     known,
     newest,
     order,
+    until_ordered_there,
 )
 from tests.processes.nats_fixture import until
 
@@ -209,6 +210,7 @@ def test_a_device_that_was_away_while_its_order_was_replaced_twice_obeys_the_las
             await order(operator, "pi-1", SILENT, replace=True),
         ]
         await order(operator, "pi-1", NEWER, replace=True)
+        await until_ordered_there(fleet, operator, "pi-1")
         device.power_on()
         assert await ended(operator, "pi-1") is Phase.SUCCEEDED
         assert [past(operator, "pi-1", one).phase for one in missed] == [Phase.NEVER_STARTED] * 2

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,17 +25,14 @@ from tests.processes.light_fleet import (
     known,
     newest,
     order,
+    until_ordered_there,
 )
-from tests.processes.nats_fixture import connected, running_nats, until
+from tests.processes.nats_fixture import running_nats, until
 
 from harmony_fleet.agent.upgrade.ports import UpgradeFault
-from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
-from harmony_fleet.contracts.upgrade import CauseKind, Marker
+from harmony_fleet.contracts.upgrade import CauseKind
 from harmony_fleet.embedded.nats import EmbeddedNats
-from harmony_fleet.messaging import keyvalue
-from harmony_fleet.messaging.connection import Plane
-from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.loop import Operator
 
 SHORT = replace(LIMITS, stop_limit_s=2.0, overall_limit_s=60.0, probation_s=1.0)
@@ -189,21 +185,6 @@ async def another_plane(fleet: LightFleet) -> None:
     shutil.copytree(fleet.folder / "nats/accounts", folder / "accounts")
     await fleet.lose_nats()
     fleet.server = await EmbeddedNats.start(folder, port)
-
-
-async def until_ordered_there(fleet: LightFleet, operator: Operator, *names: str) -> None:
-    wanted = {name: newest(operator, name).marker(name) for name in names}
-    async with connected(fleet.plane.operator_endpoint()) as plane, asyncio.timeout(SOON_S):
-        for name, marker in wanted.items():
-            while await marker_of(plane, name) != marker:
-                await asyncio.sleep(0.02)
-
-
-async def marker_of(plane: Plane, name: str) -> Marker | None:
-    with suppress(MessagingError):  # its streams are not made yet
-        entry = await keyvalue.get(plane, subjects.MARKER_BUCKET, name, SOON_S)
-        return codec.decode(Marker, entry.value) if entry else None
-    return None
 
 
 FAILING = {
