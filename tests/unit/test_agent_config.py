@@ -88,11 +88,10 @@ def test_what_cannot_be_meant_is_an_error_that_names_the_key(
         loaded(tmp_path, text)
 
 
-def test_a_configuration_without_a_service_manager_is_an_error(tmp_path: Path) -> None:
+def test_where_no_local_supervisor_is_named_the_service_manager_is_systemd(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(GOOD)
-    with pytest.raises(ConfigError, match=r"paths\.supervisor is missing"):
-        load(file, {})
+    assert load(file, {}).paths.supervisor is None
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_an_ended_journal_is_not_even_written_again() -> None:
 class Disk:
     root: Path
     clock: FakeClock = field(default_factory=lambda: FakeClock(seconds=NOW.seconds))
-    log: Path | None = None
+    log: Callable[[], str] = str
 
     def __post_init__(self) -> None:
         versions, state = self.root / "versions", self.root / "state"
@@ -238,12 +238,20 @@ def test_on_files_an_upgrade_that_nobody_committed_is_reverted(disk: Disk) -> No
 
 
 def test_on_files_a_crash_loop_is_rolled_back_with_the_last_log_lines(disk: Disk) -> None:
-    disk.log = disk.root / "log"
-    disk.log.write_bytes(b"x" * 5000 + b"\nTraceback: the last line\n")
+    disk.log = lambda: "Traceback: the last line"
     disk.write(Stage.COMMITTED, starts=STARTS_ALLOWED)
     assert run_guard(disk.ports, disk.files) == 0
     assert ending_of(disk.read()) == (Stage.ROLLED_BACK, CauseKind.CRASH_LOOP)
     assert "Traceback: the last line" in str(disk.read().attempt)
+
+
+def test_on_files_the_log_is_not_even_read_where_no_upgrade_is_under_way(disk: Disk) -> None:
+    def unread() -> str:
+        raise AssertionError("a start of every day must not wait for the log")
+
+    disk.log = unread
+    disk.write(Stage.SUCCEEDED)
+    assert run_guard(disk.ports, disk.files) == 0
 
 
 def test_on_files_a_mark_is_obeyed_and_removed(disk: Disk) -> None:
@@ -298,7 +306,7 @@ def test_the_tail_of_a_log_is_its_end_and_of_none_is_nothing(tmp_path: Path) -> 
     assert len(tail(log)) == 2048
     assert tail(log).endswith("� end")
     assert tail(log, 4) == " end"
-    assert tail(None) == tail(tmp_path / "none") == tail(tmp_path) == ""
+    assert tail(tmp_path / "none") == tail(tmp_path) == ""
 
 
 # guard --expired

@@ -172,7 +172,8 @@ def test_in_committed_a_mark_for_this_id_rolls_back_with_the_marks_cause(starts:
     event = started(journal_in(Stage.COMMITTED, starts=starts), mark=mark)
     checking, _ = step(Starting(), event)
     assert isinstance(checking, Checking)
-    assert checking.cause == NO_CONTACT
+    assert (checking.cause.kind, checking.cause.sentence) == (NO_CONTACT.kind, NO_CONTACT.sentence)
+    assert checking.cause.evidence == event.evidence != ""
 
 
 @pytest.mark.parametrize("upgrade_id", [OTHER_ID, None])

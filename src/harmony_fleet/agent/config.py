@@ -44,8 +44,6 @@ class PlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class PathsConfig:
-    supervisor: Path
-    """The socket of the local supervisor, which stands in for systemd."""
     versions: Path = Path("/usr/bin")
     """The folder of the versions' files, `fleet-agent-v<version>`."""
     link: Path = Path("/usr/local/bin/fleet-agent")
@@ -56,8 +54,10 @@ class PathsConfig:
     """The folder of the journal."""
     boot_id: Path = Path("/proc/sys/kernel/random/boot_id")
     """A file with an id that is new with each start of the machine."""
+    supervisor: Path | None = None
+    """The socket of the local supervisor, where that stands in for systemd."""
     log: Path | None = None
-    """The permanent unit's log file, where there is one: its end is evidence."""
+    """Beside it: the permanent unit's log file, whose end is evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Config:
     device_id: str
     """1 to 63 of `a-z 0-9 _ -`, not `-` or `_` at an end; as in its credentials."""
     plane: PlaneConfig
-    paths: PathsConfig
+    paths: PathsConfig = field(default_factory=PathsConfig)
     heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
     upgrade: UpgradeConfig = field(default_factory=UpgradeConfig)
     log_level: str = "INFO"

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -108,8 +108,25 @@ def _guard_ports(settings: config.Config) -> "GuardPorts":
         journal=FileJournal(paths.state, new_id),
         clock=BootClock(paths.boot_id),
         starts_allowed=settings.upgrade.starts_allowed,
-        log=paths.log,
+        log=_log_end(paths),
     )
+
+
+def _log_end(paths: config.PathsConfig) -> Callable[[], str]:
+    from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
+
+    def said() -> str:
+        if paths.log is not None:
+            from harmony_fleet.agent.upgrade.guard import tail
+
+            return tail(paths.log)
+        if paths.supervisor is not None:
+            return ""
+        from harmony_fleet.agent.upgrade.systemd_log import last_lines
+
+        return last_lines(f"{FLEET_AGENT.name}.service")
+
+    return said
 
 
 def _run(work: Coroutine[None, None, int]) -> int:

@@ -6,6 +6,7 @@ loop, so that it starts fast. It never blocks a start: whatever goes wrong ends 
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class GuardPorts:
     journal: JournalStore
     clock: Clock
     starts_allowed: int
-    log: Path | None = None
+    log: Callable[[], str] = str
+    """The end of the permanent unit's log: what the failed version said last. Never raises."""
 
 
 def guard(ports: GuardPorts, mark: ExpiryMark | None) -> State:
@@ -60,6 +62,7 @@ def guard(ports: GuardPorts, mark: ExpiryMark | None) -> State:
     was changed since the last journaled state.
     """
     found = ports.journal.read()
+    durable = found.journal if isinstance(found, JournalRead) else None
     ports.versions.make_durable()
     first = GuardStarted(
         ports.running,
@@ -69,10 +72,9 @@ def guard(ports: GuardPorts, mark: ExpiryMark | None) -> State:
         ports.clock.boot_time(),
         ports.starts_allowed,
         mark,
-        tail(ports.log),
+        ports.log() if durable is not None and durable.open_attempt is not None else "",
         ports.versions.link_gone(),
     )
-    durable = found.journal if isinstance(found, JournalRead) else None
     return _drive(ports, first, durable)
 
 
@@ -127,10 +129,8 @@ def _check(ports: GuardPorts, version: str, sha256: str | None) -> Event:
     return TargetSound()
 
 
-def tail(log: Path | None, limit_bytes: int = 2048) -> str:
+def tail(log: Path, limit_bytes: int = 2048) -> str:
     """The last lines of a log file, or nothing where there is none."""
-    if log is None:
-        return ""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - limit_bytes))

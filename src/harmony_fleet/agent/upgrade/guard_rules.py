@@ -60,7 +60,8 @@ def _committed(event: GuardStarted, journal: Journal, attempt: Attempt) -> Trans
 
 def _why_back(event: GuardStarted, attempt: Attempt) -> Cause | None:
     if event.mark is not None and event.mark.upgrade_id == attempt.upgrade_id:
-        return event.mark.cause
+        why = event.mark.cause
+        return cause(why.kind, why.sentence, why.evidence or event.evidence)
     if attempt.starts < event.starts_allowed:
         return None
     return cause(

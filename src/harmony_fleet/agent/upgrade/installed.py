@@ -1,4 +1,4 @@
-"""What an upgrade changes on a real device: its files, and the processes of its supervisor."""
+"""What an upgrade changes on a real device: its files, and the processes of its service manager."""
 
 import harmony_fleet
 from harmony_fleet.agent.bootstrap import pinned_descriptor
@@ -6,8 +6,7 @@ from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.ids import new_id
 from harmony_fleet.agent.upgrade.journal import FileJournal
 from harmony_fleet.agent.upgrade.layout import Layout, Paths
-from harmony_fleet.agent.upgrade.local import LocalExecutor
-from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
+from harmony_fleet.agent.upgrade.ports import FLEET_AGENT, UpgradeExecutor
 from harmony_fleet.agent.upgrade.upgrading import Device
 
 
@@ -20,6 +19,15 @@ def installed(config: Config) -> Device:
         own_version=harmony_fleet.__version__,
         versions_kept=config.upgrade.versions_kept,
     )
+    return Device(_executor(config, layout), FileJournal(paths.state, new_id))
+
+
+def _executor(config: Config, layout: Layout) -> UpgradeExecutor:
     runtime_s = 1.25 * config.upgrade.overall_limit_s
-    executor = LocalExecutor(layout, paths.supervisor, candidate_runtime_s=runtime_s)
-    return Device(executor, FileJournal(paths.state, new_id))
+    if config.paths.supervisor is None:
+        from harmony_fleet.agent.upgrade.systemd import SystemdExecutor
+
+        return SystemdExecutor(layout, runtime_s)
+    from harmony_fleet.agent.upgrade.local import LocalExecutor
+
+    return LocalExecutor(layout, config.paths.supervisor, runtime_s)

@@ -5,6 +5,7 @@ Every executor is one of these, and adds the processes.
 
 import asyncio
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -43,6 +44,7 @@ class ProgramOnDisk:
         from harmony_fleet.asset import DownloadableAsset, Limits
         from harmony_fleet.asset.errors import DownloadError
 
+        self._refuse_where_nothing_may_run()
         asset = DownloadableAsset(artifact.url, artifact.size_bytes, artifact.sha256)
         cancelled = threading.Event()
         fetch = partial(
@@ -59,6 +61,22 @@ class ProgramOnDisk:
             cause = _CAUSES.get(error.kind, CauseKind.DOWNLOAD_FAILED)
             sentence = f"version {version} could not be fetched from {artifact.url}: {error}"
             raise UpgradeFault(cause, sentence) from error
+
+    def _refuse_where_nothing_may_run(self) -> None:
+        """Else the new version's self-test would be blamed for the device's file system."""
+        folder = self._layout.paths.versions
+        try:
+            flags = os.statvfs(folder).f_flag
+        except OSError as error:
+            sentence = f"{folder}, the folder of versions: {error.strerror}; make it, writable"
+            raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence) from error
+        for flag, how in ((os.ST_RDONLY, "read-only"), (os.ST_NOEXEC, "without exec (noexec)")):
+            if flags & flag:
+                sentence = (
+                    f"{folder}, the folder of versions, is mounted {how}: mount it otherwise, "
+                    "or name another folder as paths.versions"
+                )
+                raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence)
 
     async def running_sha256(self) -> str:
         try:

@@ -1,0 +1,50 @@
+"""What a unit printed, and what systemd says of it: evidence, from the journal's end."""
+
+import subprocess
+from typing import Final
+
+from harmony_fleet.agent.upgrade import systemctl
+from harmony_fleet.agent.upgrade.systemctl import SystemdUnavailable
+
+LINES: Final = 60
+GUARD_LIMIT_S: Final = 5.0
+"""The guard has twenty seconds, and better things to do."""
+
+
+class Log:
+    """Of the run of a unit that follows `begin`. Never raises: without a journal it is empty."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit, self._cursor = unit, ""
+
+    async def begin(self) -> None:
+        self._cursor = ""
+        for line in (await _journal("--lines=0", "--show-cursor")).splitlines():
+            if line.startswith("-- cursor: "):
+                self._cursor = line.removeprefix("-- cursor: ")
+
+    async def read(self) -> str:
+        await _journal("--sync")
+        since = [f"--after-cursor={self._cursor}"] if self._cursor else ["--boot"]
+        return await _journal(*_end_of(self._unit), *since)
+
+
+def last_lines(unit: str) -> str:
+    """For the guard, which has no event loop: the end of that unit's log, or nothing."""
+    argv = ["journalctl", "--quiet", *_end_of(unit)]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=GUARD_LIMIT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
+def _end_of(unit: str) -> list[str]:
+    return ["--output=cat", f"--lines={LINES}", f"--unit={unit}"]
+
+
+async def _journal(*arguments: str) -> str:
+    try:
+        return (await systemctl.run(["journalctl", "--quiet", *arguments])).output
+    except SystemdUnavailable:
+        return ""
