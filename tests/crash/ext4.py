@@ -58,13 +58,18 @@ class Ext4:
 
     def cut_power(self, loss: Loss) -> None:
         """And the machine is up again, with what is left."""
-        root = os.open(self.root, os.O_RDONLY)
-        try:
-            fcntl.ioctl(root, _SHUTDOWN, struct.pack("I", loss))
-        finally:
-            os.close(root)
+        shut_down(self.root, loss)
         self.unmount()
         self.mount()
+
+
+def shut_down(root: Path, loss: Loss) -> None:
+    """Nothing that is not on the disk gets there any more. It stays mounted, of no use."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", loss))
+    finally:
+        os.close(descriptor)
 
 
 def alone(module: str, *words: str) -> "subprocess.CompletedProcess[str]":

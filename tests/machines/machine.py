@@ -1,0 +1,185 @@
+"""A machine with a real systemd: its disk, its link and its power, and what a test does with it.
+
+    with hub_at(folder) as hub, machine(hub, "pi-1", Kind(DEBIAN_12)) as pi:
+        pi.run("systemctl", "is-system-running")
+
+What stands on its disk may be read and written whether it is on or off. Its files are never reached
+through /proc: an absolute link in them would lead into the files of this machine.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.machines import ssh
+from tests.machines.disk import Disk
+from tests.machines.hub import ADDRESS, Hub, run
+from tests.machines.image import DEBIAN_12, Recipe, image
+from tests.machines.network import Link
+from tests.machines.nspawn import Nspawn, Process
+
+BOOT_LIMIT_S = 90.0
+_ENVIRONMENT = (
+    "env",
+    "-i",
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+)
+_WRITE = 'mkdir -p "${1%/*}" && cat >"$1" && chmod "$2" "$1"'
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    recipe: Recipe = DEBIAN_12
+    disk_bytes: int | None = None
+    """An ext4 of its own of that size, which also loses what was not synced."""
+    reboots_by_itself: bool = True
+    """As machines do. Else it stays off, until the test boots it."""
+    volatile_journal: bool = False
+    """Else the log lines outlive the boots."""
+
+
+class Machine:
+    """Off at first; `remove` it at the end."""
+
+    def __init__(self, hub: Hub, name: str, kind: Kind) -> None:
+        """Raises NoImage."""
+        self.hub, self.name, self.kind = hub, name, kind
+        self._folder = hub.folder / name
+        root = image(kind.recipe)
+        self.disk = Disk.make(hub, root, self._folder, kind.disk_bytes)
+        self.disk.mount()
+        self.link = Link.lay(hub, name)
+        self._nspawn = Nspawn(hub, name, self.disk, kind.reboots_by_itself)
+        self.access = ssh.grant(hub.folder, name, self.link.address, root)
+        self._settle_in()
+
+    @property
+    def address(self) -> str:
+        return self.link.address
+
+    def start(self) -> None:
+        """Turn it on; `wait_up` may follow later, so that several boot side by side."""
+        self._awaited = self._nspawn.notices.boots + 1
+        self._nspawn.turn_on()
+
+    def wait_up(self, limit_s: float = BOOT_LIMIT_S) -> None:
+        """Raises BootFailed."""
+        self._nspawn.wait_for(self._awaited, limit_s)
+
+    def boot(self) -> None:
+        """On the disk as it is. Raises BootFailed."""
+        self.start()
+        self.wait_up()
+
+    def is_on(self) -> bool:
+        return self._nspawn.on()
+
+    def asked_for_reboot(self) -> bool:
+        """It went off by a reboot; only where it does not boot again by itself."""
+        return self._nspawn.asked_for_reboot()
+
+    def wait_off(self, limit_s: float = BOOT_LIMIT_S) -> None:
+        self._nspawn.wait_off(limit_s)
+
+    @contextmanager
+    def rebooting(self) -> Iterator[None]:
+        """Whatever happens in it makes the machine reboot; it is up again afterwards."""
+        self._nspawn.notices.hear(0.0)
+        self._awaited = self._nspawn.notices.boots + 1
+        yield
+        self.wait_up()
+
+    def reboot(self) -> None:
+        """In good order, from inside."""
+        with self.rebooting():
+            self.run("systemctl", "reboot")
+            if not self.kind.reboots_by_itself:
+                self.wait_off()
+                self.start()
+
+    def cut_power(self) -> None:
+        """A disk of its own loses what was not synced; one in a folder loses nothing."""
+        self.disk.lose_unsynced()
+        self._nspawn.kill()
+        if self.kind.disk_bytes is not None:
+            self.disk.unmount()
+            self.disk.mount()
+
+    def run(self, *argv: str, stdin: str = "") -> str:
+        """What it printed. Raises Refused. In no unit: the machine's limits are not for it."""
+        return run(self.argv(*argv), stdin)
+
+    def argv(self, *argv: str) -> list[str]:
+        """For a process of the test's own that runs in the machine; on its disk while it is off."""
+        if self.is_on():
+            enter = ["nsenter", f"--target={self._nspawn.leader()}", "--all"]
+        else:
+            enter = self.hub.argv("chroot", str(self.disk.root))
+        return [*enter, *_ENVIRONMENT, *argv]
+
+    def unit_run(self, unit: str, *argv: str, properties: tuple[str, ...] = ()) -> str:
+        """As a transient unit, until it ends; what it printed. Raises Refused."""
+        options = [f"--property={each}" for each in properties]
+        words = ("--quiet", "--wait", "--pipe", "--collect", f"--unit={unit}", *options)
+        return self.run("systemd-run", *words, *argv)
+
+    def systemctl(self, *words: str) -> str:
+        return self.run("systemctl", *words)
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit, as `ActiveState`."""
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+
+    def journal(self, unit: str) -> list[str]:
+        """Its lines, of all boots."""
+        return self.run("journalctl", "-q", "-o", "cat", "-u", unit).splitlines()
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        self.run("sh", "-c", _WRITE, "sh", path, f"{mode:o}", stdin=text)
+
+    def put(self, file: Path, path: str, mode: int = 0o755) -> None:
+        """A file of any bytes."""
+        with file.open("rb") as content:
+            argv = self.argv("sh", "-c", _WRITE, "sh", path, f"{mode:o}")
+            subprocess.run(argv, stdin=content, check=True, capture_output=True, cwd="/")
+
+    def read(self, path: str) -> str:
+        return self.run("cat", path)
+
+    def processes(self) -> list[Process]:
+        return self._nspawn.processes()
+
+    def ssh(self, *argv: str) -> str:
+        """As the people who install do it. Raises Refused."""
+        with self.hub.inside():
+            return run(["ssh", "-F", str(self.access.config), self.name, *argv])
+
+    def remove(self) -> None:
+        """With all that it wrote."""
+        self._nspawn.close()
+        self.disk.unmount()
+        self.link.remove()
+        shutil.rmtree(self._folder)
+
+    def _settle_in(self) -> None:
+        self.write("/etc/hostname", f"{self.name}\n")
+        self.write("/etc/hosts", f"127.0.0.1 localhost {self.name}\n{ADDRESS} hub\n")
+        self.write("/root/.ssh/authorized_keys", self.access.public_key, 0o600)
+        if self.kind.volatile_journal:
+            self.write("/etc/systemd/journald.conf.d/t.conf", "[Journal]\nStorage=volatile\n")
+
+
+@contextmanager
+def machine(hub: Hub, name: str, kind: Kind) -> Iterator[Machine]:
+    """Up. Raises NoImage, BootFailed."""
+    made = Machine(hub, name, kind)
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.remove()
