@@ -35,9 +35,11 @@ class ConfigError(FleetError):
 @dataclass(frozen=True, slots=True)
 class PlaneConfig:
     servers: tuple[str, ...]
-    """URLs of the NATS servers, such as `nats://127.0.0.1:4222`."""
+    """URLs of the NATS servers, such as `tls://fleet.example:4222`; `nats://` is without TLS."""
     credentials: Path
     """The device's own key and JWT, mode 0600."""
+    ca: Path | None = None
+    """The certificate of the authority that vouches for the servers, PEM; else the system's own."""
     reconnect_max_s: float = 30.0
     """The longest wait between two attempts to connect."""
 
@@ -218,6 +220,8 @@ def _checked(config: Config) -> Config:
     _check("device_id", check_device_id, config.device_id)
     for server in config.plane.servers:
         _check("plane.servers", check_server, server)
+        if config.plane.ca is not None and not server.startswith("tls://"):
+            raise ConfigError(f"plane.servers: {server} is without TLS, and plane.ca asks for it")
     for section in (config.heartbeat, config.upgrade, config.plane):
         for one in fields(section):
             value = getattr(section, one.name)

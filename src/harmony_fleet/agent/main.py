@@ -31,8 +31,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         _log(settings.log_level)
         match asked.command:
             case "check-config":
-                print(f"device {settings.device_id}: the configuration can be used")  # noqa: T201
-                return 0
+                return _check_config(settings)
             case "guard":
                 return _guard(settings, asked.dry_run, asked.expired)
             case "candidate":
@@ -52,6 +51,19 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _log(level: str) -> None:
     form = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=level, format=form, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
+
+
+def _check_config(settings: config.Config) -> int:
+    """Also that the authority's file can be read: nothing but the plane needs it."""
+    if settings.plane.ca is not None:
+        from harmony_fleet.messaging.trust import AuthorityUnreadable, authority
+
+        try:
+            authority(settings.plane.ca)
+        except AuthorityUnreadable as error:
+            raise config.ConfigError(f"plane.ca: {error}") from error
+    print(f"device {settings.device_id}: the configuration can be used")  # noqa: T201
+    return 0
 
 
 def _self_test(settings: config.Config, as_json: bool) -> int:

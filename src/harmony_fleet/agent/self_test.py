@@ -102,6 +102,14 @@ def _folder(name: str, folder: Path, executable: bool) -> Check:
     return Check(name, True, str(folder))
 
 
+def _look_at_authority(ca: Path | None) -> None:
+    """Without it there is no contact, and nothing to wait for. Raises AuthorityUnreadable."""
+    if ca is not None:
+        from harmony_fleet.messaging.trust import authority
+
+        authority(ca)
+
+
 async def _plane(config: Config, limit_s: float) -> Check:
     from harmony_fleet.agent.wire import endpoint
     from harmony_fleet.contracts.errors import FleetError
@@ -110,6 +118,7 @@ async def _plane(config: Config, limit_s: float) -> Check:
 
     servers = ", ".join(config.plane.servers)
     try:
+        _look_at_authority(config.plane.ca)
         plane = Plane(endpoint(config, "self-test"))
         await plane.start()
         try:

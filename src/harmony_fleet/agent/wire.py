@@ -13,4 +13,5 @@ def endpoint(config: Config, part: str) -> Endpoint:
         credentials=Credentials.load(config.plane.credentials),
         name=f"{config.device_id} {part}",
         inbox_prefix=subjects.inbox_prefix(config.device_id),
+        ca=config.plane.ca,
     )

@@ -6,9 +6,9 @@ The decisions are in `policy` and `answer`, the disk is in `landing`, the networ
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from harmony_fleet.asset import http
 from harmony_fleet.asset.answer import Begins, judge
@@ -36,6 +36,9 @@ from harmony_fleet.asset.policy import (
 from harmony_fleet.asset.watch import Watch
 from harmony_fleet.contracts.identity import check_count, check_sha256, check_url
 
+if TYPE_CHECKING:
+    import ssl
+
 DEFAULT_LIMITS: Final = Limits()
 
 Progress = Callable[[int], None]
@@ -56,6 +59,8 @@ class DownloadableAsset:
     sha256: str
     size_is_limit: bool = False
     """For publishers that name no size: `size_bytes` is then only the most that we take."""
+    trust: "ssl.SSLContext | None" = field(default=None, repr=False, compare=False)
+    """Which https servers are believed; None: those that the system's authorities vouch for."""
 
     def __post_init__(self) -> None:
         check_url(self.url)
@@ -88,7 +93,8 @@ class DownloadableAsset:
             return
         with open_partial(destination, expected) as partial:
             partial.take_over(watch.check)
-            _Download(self.url, expected, partial, watch, limits).run(progress or _ignore)
+            download = _Download(self.url, self.trust, expected, partial, watch, limits)
+            download.run(progress or _ignore)
             partial.land(mode)
 
 
@@ -99,6 +105,7 @@ def _ignore(_held_bytes: int) -> None:
 @dataclass(frozen=True, slots=True)
 class _Download:
     url: str
+    trust: "ssl.SSLContext | None"
     expected: Expected
     partial: Partial
     watch: Watch
@@ -145,7 +152,8 @@ class _Download:
 
     def _ask(self, progress: Progress) -> Outcome:
         held_bytes = self.partial.held_bytes
-        with http.get(self.url, held_bytes, self.limits, self.watch) as (answer, body):
+        asked = http.get(self.url, held_bytes, self.limits, self.watch, self.trust)
+        with asked as (answer, body):
             meaning = judge(answer, held_bytes, self.expected)
             if not isinstance(meaning, Begins):
                 return meaning

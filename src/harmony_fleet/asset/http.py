@@ -11,13 +11,16 @@ import io
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 from harmony_fleet.asset.answer import REDIRECTS, Answer, check_redirect
 from harmony_fleet.asset.errors import ConnectionLost, RedirectRefused
 from harmony_fleet.asset.policy import Limits
 from harmony_fleet.asset.watch import Watch
+
+if TYPE_CHECKING:
+    import ssl
 
 SLICE_S: Final = 0.1
 """How soon a wait for the server notices that the download was cancelled."""
@@ -43,13 +46,21 @@ class Body:
 
 
 @contextmanager
-def get(url: str, from_byte: int, limits: Limits, watch: Watch) -> Iterator[tuple[Answer, Body]]:
+def get(
+    url: str,
+    from_byte: int,
+    limits: Limits,
+    watch: Watch,
+    trust: "ssl.SSLContext | None" = None,
+) -> Iterator[tuple[Answer, Body]]:
     """Ask for the file from `from_byte` on; the answer may have any status but a redirect's.
+
+    `trust`: for https, also where a redirect leads there; None: whom the system trusts.
 
     Raises:
         ConnectionLost, RedirectRefused, DownloadCancelled
     """
-    opener = _opener(watch)
+    opener = _opener(watch, trust)
     for _ in range(limits.redirects + 1):
         with _translated():
             response: http.client.HTTPResponse = opener.open(
@@ -138,7 +149,7 @@ class _WatchedSocket:
             self._sock.close()
 
 
-def _opener(watch: Watch) -> OpenerDirector:
+def _opener(watch: Watch, trust: "ssl.SSLContext | None") -> OpenerDirector:
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:
             super().connect()
@@ -155,7 +166,7 @@ def _opener(watch: Watch) -> OpenerDirector:
 
     class SecureHandler(HTTPSHandler):
         def https_open(self, req: Request) -> http.client.HTTPResponse:
-            return self.do_open(Secure, req)
+            return self.do_open(Secure, req, context=trust)
 
     opener = OpenerDirector()
     for handler in (ProxyHandler(), PlainHandler(), SecureHandler()):

@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from harmony_fleet.contracts.errors import InvalidValue
@@ -15,12 +16,15 @@ _INBOX_PREFIX: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     servers: tuple[str, ...]
-    """`nats://host:port`, tried in random order. Servers that a cluster advertises are not used:
-    what it calls itself inside is often out of a device's reach."""
+    """`tls://host:port`, or `nats://` for one without TLS; tried in random order. Servers that a
+    cluster advertises are not used: what it calls itself inside is often out of a device's reach.
+    """
     credentials: Credentials
     name: str
     """Shown in the server's list of connections."""
     inbox_prefix: str
+    ca: Path | None = None
+    """The file of the authority that vouches for the `tls://` servers; None: the system's own."""
 
     def __post_init__(self) -> None:
         """Raises InvalidValue: a mistake here would otherwise be retried for ever."""
@@ -30,6 +34,11 @@ class Endpoint:
             check_server(server)
         if _INBOX_PREFIX.fullmatch(self.inbox_prefix) is None:
             raise InvalidValue(f"{self.inbox_prefix[:80]!r} is not the beginning of a subject")
+
+    @property
+    def asks_for_tls(self) -> bool:
+        """Of any of its servers."""
+        return any(server.startswith("tls://") for server in self.servers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,43 @@ import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from nats import errors as nats_errors
 from nats.aio.client import Client
 
+from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.messaging.cancellation import heed_cancellation
 from harmony_fleet.messaging.endpoint import Endpoint, Timing
+from harmony_fleet.messaging.requests import MessagingError
 
 logger = logging.getLogger(__name__)
 
 
+class TlsMismatch(MessagingError):
+    """The server's first line and its URL differ about TLS. Nothing was sent to it."""
+
+    kind = "tls_mismatch"
+    retryable = False
+
+
 class _Client(Client):
-    """Tells that it is closing when it begins to.
+    """Tells that it is closing when it begins to, and speaks TLS exactly where the URL says so.
 
     nats-py calls back at the end, which is late where the socket is full, and never where it fails.
+    And it believes the server's first line about TLS, which comes in the clear: whoever stands
+    between the two could take TLS out of it, and be sent the rest in the clear.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.closing = asyncio.Event()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._current_server is not None:
+            server = self._current_server.uri
+            refuse_mismatch(server.geturl(), offers_tls=bool(info.get("tls_required")))
+        await super()._process_info(info, initial_connection)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self.closing.set()
@@ -35,6 +53,19 @@ class _Client(Client):
             await super()._close(status, do_cbs)
         except OSError as error:
             logger.debug("closing: %r", error)
+
+
+def refuse_mismatch(server: str, *, offers_tls: bool) -> None:
+    """Raises TlsMismatch."""
+    asks_for_tls = server.startswith("tls://")
+    if asks_for_tls and not offers_tls:
+        raise TlsMismatch(
+            f"{server} speaks no TLS, or somebody on the way took it out: nothing was sent"
+        )
+    if offers_tls and not asks_for_tls:
+        raise TlsMismatch(
+            f"{server} takes TLS only: name it tls://, and its authority (an agent: plane.ca)"
+        )
 
 
 CameUp = Callable[[Client], Awaitable[None]]
@@ -67,13 +98,29 @@ async def _one_client(
         finally:
             went_down()
         logger.warning("%s: connection lost: %s", endpoint.name, client.last_error or "closed")
-    except (OSError, TimeoutError, nats_errors.Error) as error:
-        logger.warning("%s: cannot connect: %s", endpoint.name, str(error) or repr(error))
+    except (OSError, TimeoutError, nats_errors.Error, FleetError) as error:
+        logger.warning("%s: cannot connect: %s", endpoint.name, _why(error))
     except Exception:
         logger.exception("%s: the client failed; building a new one", endpoint.name)
     finally:
         await _discard(client)
     return 0.0 if begun is None else loop.time() - begun
+
+
+def _why(error: Exception) -> str:
+    """In words that do not need a reader of OpenSSL's source."""
+    if (reason := getattr(error, "verify_message", None)) is not None:
+        return f"the server's certificate is not believed: {reason}"
+    return str(error) or repr(error)
+
+
+def _tls_options(endpoint: Endpoint) -> dict[str, Any]:
+    """Raises AuthorityUnreadable: as if the plane were away, and until the file is back."""
+    if not endpoint.asks_for_tls:
+        return {}
+    from harmony_fleet.messaging.trust import plane_context
+
+    return {"tls": plane_context(endpoint.ca)}
 
 
 async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
@@ -104,14 +151,18 @@ async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
             # annotated as int, but handed to asyncio, which takes fractions
             connect_timeout=timing.connect_timeout_s,  # type: ignore[arg-type]
             ping_interval=timing.ping_interval_s,  # type: ignore[arg-type]
+            **_tls_options(endpoint),
         )
     heed_cancellation()
 
 
 async def _discard(client: Client) -> None:
+    """One that was never connected has nothing to send, and after a handshake that failed nobody
+    would tell it that its socket is closed."""
     try:
-        async with asyncio.timeout(1.0):
-            await client.close()
+        if client.is_connected:
+            async with asyncio.timeout(1.0):
+                await client.close()
     except Exception as error:  # noqa: BLE001 - nothing that an ending client raises matters
         logger.debug("closing: %r", error)
     finally:  # also where the closing itself is cancelled
@@ -119,7 +170,12 @@ async def _discard(client: Client) -> None:
 
 
 def _abort(client: Client) -> None:
-    """A socket whose peer reads no more is never drained, so closing it would never end."""
-    writer = getattr(client._transport, "_io_writer", None)
-    if writer is not None:
-        writer.transport.abort()
+    """A socket whose peer reads no more is never drained, so closing it would never end.
+
+    Under TLS there are two writers: the encrypted one, and below it the socket's own, which is all
+    that there is as long as the handshake has not succeeded.
+    """
+    for name in ("_io_writer", "_bare_io_writer"):
+        writer = getattr(client._transport, name, None)
+        if writer is not None:
+            writer.transport.abort()

@@ -27,7 +27,7 @@ def _executor(config: Config, layout: Layout) -> UpgradeExecutor:
     if config.paths.supervisor is None:
         from harmony_fleet.agent.upgrade.systemd import SystemdExecutor
 
-        return SystemdExecutor(layout, runtime_s)
+        return SystemdExecutor(layout, runtime_s, ca=config.plane.ca)
     from harmony_fleet.agent.upgrade.local import LocalExecutor
 
-    return LocalExecutor(layout, config.paths.supervisor, runtime_s)
+    return LocalExecutor(layout, config.paths.supervisor, runtime_s, ca=config.plane.ca)

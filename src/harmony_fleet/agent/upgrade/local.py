@@ -62,8 +62,9 @@ class LocalExecutor(ProgramOnDisk):
         socket: Path,
         candidate_runtime_s: float = CANDIDATE_RUNTIME_S,
         limits: "Limits | None" = None,
+        ca: Path | None = None,
     ) -> None:
-        super().__init__(layout, limits)
+        super().__init__(layout, limits, ca)
         self._socket, self._candidate_runtime_s = socket, candidate_runtime_s
 
     async def self_test(self, version: str, limit_s: float) -> None:

@@ -18,6 +18,8 @@ from harmony_fleet.agent.upgrade.ports import UpgradeFault
 from harmony_fleet.contracts.upgrade import Artifact, CauseKind
 
 if TYPE_CHECKING:
+    import ssl
+
     from harmony_fleet.asset import Limits
 
 CANCEL_LIMIT_S: Final = 15.0
@@ -34,8 +36,11 @@ _CAUSES: Final = {
 class ProgramOnDisk:
     """`ports.Versions`, and the staging of `ports.UpgradeExecutor`."""
 
-    def __init__(self, layout: Layout, limits: "Limits | None" = None) -> None:
-        self._layout, self._limits = layout, limits
+    def __init__(
+        self, layout: Layout, limits: "Limits | None" = None, ca: Path | None = None
+    ) -> None:
+        """`ca`: the file of an authority to trust beside those of the system."""
+        self._layout, self._limits, self._ca = layout, limits, ca
 
     async def stage(
         self, version: str, artifact: Artifact, progress: Callable[[int], None]
@@ -45,7 +50,9 @@ class ProgramOnDisk:
         from harmony_fleet.asset.errors import DownloadError
 
         self._refuse_where_nothing_may_run()
-        asset = DownloadableAsset(artifact.url, artifact.size_bytes, artifact.sha256)
+        asset = DownloadableAsset(
+            artifact.url, artifact.size_bytes, artifact.sha256, trust=_trust(self._ca)
+        )
         cancelled = threading.Event()
         fetch = partial(
             asset.fetch,
@@ -133,6 +140,18 @@ class ProgramOnDisk:
 
     def make_durable(self) -> None:
         self._layout.make_durable()
+
+
+def _trust(ca: Path | None) -> "ssl.SSLContext | None":
+    """None: the library's own. An authority that cannot be read is the device's fault."""
+    if ca is None:
+        return None
+    from harmony_fleet.messaging.trust import AuthorityUnreadable, download_context
+
+    try:
+        return download_context(ca)
+    except AuthorityUnreadable as error:
+        raise UpgradeFault(CauseKind.DEVICE_FAULT, str(error)) from error
 
 
 def _in_loop(progress: Callable[[int], None]) -> Callable[[int], None]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from harmony_fleet.agent.upgrade import systemctl
@@ -47,9 +48,13 @@ class SystemdExecutor(ProgramOnDisk):
     """`ports.UpgradeExecutor`. The permanent unit has the program's name."""
 
     def __init__(
-        self, layout: Layout, candidate_runtime_s: float, limits: "Limits | None" = None
+        self,
+        layout: Layout,
+        candidate_runtime_s: float,
+        limits: "Limits | None" = None,
+        ca: Path | None = None,
     ) -> None:
-        super().__init__(layout, limits)
+        super().__init__(layout, limits, ca)
         self._candidate_runtime_s = candidate_runtime_s
         name = layout.program.name
         self._permanent = f"{name}.service"
