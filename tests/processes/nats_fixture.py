@@ -12,7 +12,10 @@ from pathlib import Path
 
 from harmony_fleet.contracts.subjects import inbox_prefix
 from harmony_fleet.embedded.accounts import Accounts, Amend
+from harmony_fleet.embedded.certificates import Certificates
 from harmony_fleet.embedded.nats import EmbeddedNats
+from harmony_fleet.embedded.nats_configuration import Listening
+from harmony_fleet.embedded.reach import Reach
 from harmony_fleet.messaging.connection import Endpoint, Plane, Timing
 from harmony_fleet.messaging.credentials import Credentials, encode_public, new_user_seed
 from harmony_fleet.messaging.ed25519 import public_key
@@ -28,6 +31,7 @@ IMPATIENT = replace(QUICK, connect_timeout_s=0.5, ping_interval_s=0.2)
 @dataclass(frozen=True)
 class MessagePlane:
     server: EmbeddedNats
+    ca: Path | None = None
 
     def operator_endpoint(self) -> Endpoint:
         accounts = self.server.accounts
@@ -56,12 +60,17 @@ class MessagePlane:
             yield plane
 
     def _endpoint(self, credentials: Credentials, name: str, inbox: str) -> Endpoint:
-        return Endpoint((self.server.url,), credentials, name, inbox)
+        return Endpoint((self.server.url,), credentials, name, inbox, self.ca)
 
 
 @asynccontextmanager
 async def running_nats(
-    folder: Path, port: int = 0, amend: Amend | None = None, *, monitor: bool = False
+    folder: Path,
+    port: int = 0,
+    amend: Amend | None = None,
+    *,
+    monitor: bool = False,
+    listening: Listening | None = None,
 ) -> AsyncIterator[MessagePlane]:
     """A server on `folder`, stopped at the end; what it stored stays for the next one there.
 
@@ -69,11 +78,21 @@ async def running_nats(
     """
     if amend is not None:
         Accounts.open(folder / "accounts", amend)
-    server = await EmbeddedNats.start(folder, port, monitor=monitor)
+    server = await EmbeddedNats.start(folder, port, None, listening, monitor=monitor)
     try:
-        yield MessagePlane(server)
+        yield MessagePlane(server, listening.ca if listening else None)
     finally:
         await server.stop()
+
+
+def under_tls(folder: Path, *names: str) -> Listening:
+    """At the loopback address, with a certificate of the folder's own authority.
+
+    For that address, unless it is to be for other names.
+    """
+    reach = Reach(tls=True)
+    certificates = Certificates.open(folder, names or reach.hosts)
+    return Listening(reach, certificates.server, certificates.ca)
 
 
 @asynccontextmanager

@@ -104,6 +104,7 @@ def test_a_device_is_registered_with_a_credential_of_its_own_and_again(tmp_path:
                 "device_id": "pi-1",
                 "jwt": "jwt-of-pi-1",
                 "nats_url": "nats://127.0.0.1:4222",
+                "ca": "",
             }
         stored = await world.store.load("pi-1")
         assert stored is not None

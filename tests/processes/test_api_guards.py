@@ -150,7 +150,9 @@ def broken(error: Exception, folder: Path) -> Starlette:
     clock = SystemClock()
     store = FakeStore(clock)
     fleet = BrokenFleet(error)
-    services = Services(fleet, store, clock, folder, "http://h", lambda _, key: key, "nats://h")
+    services = Services(
+        fleet, store, clock, folder, "http://h", lambda _, key, _end: key, "nats://h"
+    )
     return application(services, TOKEN)
 
 

@@ -18,13 +18,13 @@ from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.subjects import STATUS_BUCKET
 from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable
 from harmony_fleet.embedded.nats import (
-    LOG,
     DataFolderInUse,
     EmbeddedNats,
     PortInUse,
     ServerFailed,
     ServerMissing,
 )
+from harmony_fleet.embedded.nats_configuration import LOG
 from harmony_fleet.messaging import keyvalue
 from harmony_fleet.messaging.connection import Endpoint
 from harmony_fleet.operator.streams import list_bucket

@@ -22,6 +22,7 @@ from harmony_fleet.embedded.backup.pending import finish
 from harmony_fleet.operator.releases import sweep_incoming
 
 LOCK: Final = "up.lock"
+TLS: Final = "tls"
 TOKEN: Final = re.compile(r"[!-~]{32,256}")
 
 
@@ -48,6 +49,11 @@ class DataFolder:
     @property
     def nats(self) -> Path:
         return self.path / "nats"
+
+    @property
+    def tls(self) -> Path:
+        """The authority and the server's certificate, where it was ever reached under TLS."""
+        return self.path / TLS
 
     @property
     def nats_port_file(self) -> Path:

@@ -12,6 +12,7 @@ from typing import Final
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.accounts import Accounts
 from harmony_fleet.embedded.nats import EmbeddedNats
+from harmony_fleet.embedded.nats_configuration import Listening
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +23,21 @@ BACKOFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 class KeptNats:
     """Made by `start`; its URL and port stay the same across restarts."""
 
-    def __init__(self, folder: Path, server: Path | None, running: EmbeddedNats) -> None:
+    def __init__(
+        self, folder: Path, server: Path | None, listening: Listening, running: EmbeddedNats
+    ) -> None:
         self._folder, self._server, self._running = folder, server, running
-        self.url = running.url
-        self.port = int(running.url.rsplit(":", 1)[1])
+        self._listening = listening
+        self.url, self.port = running.url, running.port
         self._keeper = asyncio.create_task(self._keep())
 
     @classmethod
-    async def start(cls, folder: Path, port: int, server: Path | None) -> "KeptNats":
+    async def start(
+        cls, folder: Path, port: int, server: Path | None, listening: Listening
+    ) -> "KeptNats":
         """Raises what `EmbeddedNats.start` raises: a first start that fails is not repeated."""
-        return cls(folder, server, await EmbeddedNats.start(folder, port, server))
+        running = await EmbeddedNats.start(folder, port, server, listening)
+        return cls(folder, server, listening, running)
 
     @property
     def accounts(self) -> Accounts:
@@ -63,7 +69,9 @@ class KeptNats:
         while True:
             await asyncio.sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             try:
-                return await EmbeddedNats.start(self._folder, self.port, self._server)
+                return await EmbeddedNats.start(
+                    self._folder, self.port, self._server, self._listening
+                )
             except FleetError as error:
                 tries += 1
                 logger.error("the NATS server does not start: %s", error)

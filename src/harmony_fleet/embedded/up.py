@@ -18,9 +18,12 @@ from typing import Final
 
 import harmony_fleet
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.embedded.certificates import Certificates
 from harmony_fleet.embedded.data_folder import DataFolder, held
 from harmony_fleet.embedded.kept_nats import KeptNats
 from harmony_fleet.embedded.nats import PortInUse
+from harmony_fleet.embedded.nats_configuration import Listening
+from harmony_fleet.embedded.reach import NATS_PORT, Reach
 from harmony_fleet.messaging.connection import Endpoint, Plane, Timing
 from harmony_fleet.operator.api import application
 from harmony_fleet.operator.api_route import Services
@@ -35,7 +38,6 @@ from harmony_fleet.operator.system import RandomIds, SystemClock
 from harmony_fleet.printable import printable
 from harmony_fleet.release.build import artifact_name, build
 
-HOST: Final = "127.0.0.1"
 PORT: Final = 7700
 CONNECT_LIMIT_S: Final = 10.0
 CLOCK: Final = SystemClock()
@@ -75,10 +77,11 @@ class UpSettings:
     port: int = PORT
     """For the API; 0: any that is free."""
     nats_port: int = 0
-    """0: the one that this folder used last, else any that is free."""
+    """0: the one that this folder used last; else 4222 under TLS, and any that is free without."""
     nats_server: Path | None = None
     """A binary to run instead of the one that was installed along."""
     operator: Settings = field(default_factory=Settings)
+    reach: Reach = field(default_factory=Reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,10 @@ class Up:
 
     data: Path
     url: str
+    """As devices reach it, as is `nats_url`; `up.json` says how this machine does."""
     nats_url: str
+    ca: Path | None = None
+    """What devices have to trust; None without TLS."""
 
 
 Ready = Callable[[Up], None]
@@ -140,14 +146,15 @@ async def control_plane(
     Raises FleetError: nothing was left running.
     """
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(held(settings.data))
-        listener = stack.enter_context(listen(HOST, settings.port))
-        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        folder, reach = stack.enter_context(held(settings.data)), settings.reach
+        listener = stack.enter_context(listen(reach.address, settings.port))
+        listening = _listening(folder, reach)
+        port = listener.getsockname()[1]
         store = await stack.enter_async_context(SqliteStore(folder.store, CLOCK))
         first = asyncio.create_task(_first_release(folder, store))
         stack.callback(first.cancel)
-        nats, plane = await _message_plane(stack, folder, settings)
-        artifacts = f"{url}/artifacts"
+        nats, plane = await _message_plane(stack, folder, settings, listening)
+        artifacts = f"{reach.api(port)}/artifacts"
         operator = Operator(store, plane, CLOCK, RandomIds(), artifacts, settings.operator)
         operating = await stack.enter_async_context(_operating(operator, store))
         await first
@@ -161,15 +168,25 @@ async def control_plane(
             folder.artifacts,
             artifacts,
             nats.accounts.mint_device,
-            nats.url,
+            reach.plane(nats.port),
             lambda: storing.stores,
+            listening.ca.read_text("ascii") if listening.ca else "",
         )
-        app = application(services, folder.token)
-        answering = await stack.enter_async_context(serving(app, listener))
-        folder.announce(url, nats.url)
+        app = application(services, folder.token, reach.hosts)
+        served = serving(app, listener, listening.certificate)
+        answering = await stack.enter_async_context(served)
+        folder.announce(reach.api_here(port), nats.url)
         stack.callback(folder.withdraw)
-        logger.info("up: API at %s, message plane at %s, data in %s", url, nats.url, folder.path)
-        yield Up(folder.path, url, nats.url), frozenset({operating, answering, probing})
+        up = Up(folder.path, reach.api(port), services.nats_url, listening.ca)
+        logger.info("up: API at %s, message plane at %s, data in %s", up.url, up.nats_url, up.data)
+        yield up, frozenset({operating, answering, probing})
+
+
+def _listening(folder: DataFolder, reach: Reach) -> Listening:
+    if not reach.tls:
+        return Listening(reach)
+    certificates = Certificates.open(folder.tls, reach.hosts)
+    return Listening(reach, certificates.server, certificates.ca)
 
 
 async def _restart_with_room(nats: KeptNats, folder: DataFolder) -> None:
@@ -183,13 +200,14 @@ async def _restart_with_room(nats: KeptNats, folder: DataFolder) -> None:
 
 
 async def _message_plane(
-    stack: AsyncExitStack, folder: DataFolder, settings: UpSettings
+    stack: AsyncExitStack, folder: DataFolder, settings: UpSettings, listening: Listening
 ) -> tuple[KeptNats, Plane]:
     """The server, and the operator's connection to it with the streams made."""
-    nats = await _nats(folder, settings)
+    nats = await _nats(folder, settings, listening)
     stack.push_async_callback(nats.stop)
     who = nats.accounts.operator_credentials
-    plane = Plane(Endpoint((nats.url,), who, "operator", "_INBOX_operator"), RECONNECTS)
+    endpoint = Endpoint((nats.url,), who, "operator", "_INBOX_operator", listening.ca)
+    plane = Plane(endpoint, RECONNECTS)
     stack.push_async_callback(plane.close)
     await plane.start()
     if not await plane.wait_connected(CONNECT_LIMIT_S):
@@ -201,12 +219,13 @@ async def _message_plane(
     return nats, plane
 
 
-async def _nats(folder: DataFolder, settings: UpSettings) -> KeptNats:
-    port = settings.nats_port or folder.nats_port()
+async def _nats(folder: DataFolder, settings: UpSettings, listening: Listening) -> KeptNats:
+    known = settings.nats_port or folder.nats_port()
+    port = known or (NATS_PORT if settings.reach.tls else 0)
     try:
-        nats = await KeptNats.start(folder.nats, port, settings.nats_server)
+        nats = await KeptNats.start(folder.nats, port, settings.nats_server, listening)
     except PortInUse as error:
-        if settings.nats_port:
+        if settings.nats_port or not known:
             raise
         raise PlanePortTaken(
             f"port {port}, under which this folder's devices know the message plane, is in use by "

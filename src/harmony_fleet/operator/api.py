@@ -1,14 +1,15 @@
 """The one HTTP server of the control plane: `/api/v1`, `/artifacts` and `/healthz`.
 
-Every request must name a loopback host, so that a page in a browser cannot reach it under a name
-of its own (DNS rebinding); everything below `/api/v1` needs the token. Errors are JSON of one
-shape. Not here: what the routes do, and the server that runs this application.
+Every request must call it by a loopback name or by one that it was given, so that a page in a
+browser cannot reach it under a name of its own (DNS rebinding); everything below `/api/v1` needs
+the token. Errors are JSON of one shape. Not here: what the routes do, and the server that runs
+this application.
 """
 
 import hmac
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -76,7 +77,8 @@ ROUTES: Final = (
 )
 
 
-def application(services: Services, token: str) -> Starlette:
+def application(services: Services, token: str, names: Set[str] = frozenset()) -> Starlette:
+    """`names`: what a request may call it beside the loopback names; in lower case."""
     api = Router(
         [
             Route(r.path, _endpoint(services, r.handler), methods=[r.method], name=r.summary)
@@ -91,7 +93,7 @@ def application(services: Services, token: str) -> Starlette:
             Route("/artifacts/{name}", artifact, methods=["GET"]),
             Mount(PREFIX, app=api, middleware=[Middleware(_TokenRequired, token=token)]),
         ],
-        middleware=[Middleware(_LoopbackOnly)],
+        middleware=[Middleware(_KnownNameRequired, names=names)],
         exception_handlers={HTTPException: _no_such_route},
     )
     app.router.redirect_slashes = False
@@ -143,26 +145,29 @@ class _TokenRequired:
         await response(scope, receive, send)
 
 
-class _LoopbackOnly:
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+class _KnownNameRequired:
+    def __init__(self, app: ASGIApp, names: Set[str]) -> None:
+        self._app, self._names = app, names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) == 1 and _is_loopback(hosts[0].decode("latin-1")):
+        if len(hosts) == 1 and _is_known(hosts[0].decode("latin-1"), self._names):
             await self._app(scope, receive, send)
             return
-        words = "this server answers under its loopback address only, such as 127.0.0.1"
+        words = (
+            "this server answers under its loopback address, such as 127.0.0.1, and under what "
+            "`fleet up --name` calls it; under no other name"
+        )
         await _error(400, "bad_host", words)(scope, receive, send)
 
 
-def _is_loopback(host: str) -> bool:
+def _is_known(host: str, names: Set[str]) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname
-        return name == "localhost" or ipaddress.ip_address(name or "").is_loopback
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or name in names or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 

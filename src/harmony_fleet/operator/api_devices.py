@@ -20,6 +20,7 @@ from harmony_fleet.operator.api_route import (
     decoded,
     queried,
 )
+from harmony_fleet.operator.credentials import end_after
 from harmony_fleet.operator.views import (
     DeviceView,
     EventView,
@@ -33,6 +34,11 @@ from harmony_fleet.operator.why import why
 
 MAX_EVENTS: Final = 1000
 """In one answer: as many as a store keeps for one device."""
+
+
+VALID_DAYS: Final = 3650
+"""Ten years: there is no renewal by the device itself yet."""
+MOST_VALID_DAYS: Final = 36500
 
 
 class UnknownUpgrade(FleetError):
@@ -61,6 +67,8 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_id: str
     public_key: str
     """Of the key pair that the device made and keeps: an nkey of a user, `U…`."""
+    valid_days: Annotated[int, msgspec.Meta(ge=1, le=MOST_VALID_DAYS)] = VALID_DAYS
+    """From now on; no plane lets it in afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ class Registered:
     jwt: str
     """The device's credential for the message plane, worth nothing without its private key."""
     nats_url: str
+    ca: str
+    """The authority that the device has to trust, in PEM; empty where there is no TLS."""
 
 
 async def list_devices(services: Services, request: Request) -> Answer:
@@ -150,9 +160,9 @@ async def list_events(services: Services, request: Request) -> Answer:
 async def register_device(services: Services, request: Request) -> Answer:
     asked = await decoded(request, Registration)
     device_id = check_device_id(asked.device_id)
-    jwt = services.mint(device_id, asked.public_key)
+    jwt = services.mint(device_id, asked.public_key, end_after(asked.valid_days))
     await services.fleet.register(device_id)
-    return Answer(Registered(device_id, jwt, services.nats_url), 201)
+    return Answer(Registered(device_id, jwt, services.nats_url, services.ca), 201)
 
 
 def _named(request: Request) -> str:

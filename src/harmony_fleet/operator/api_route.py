@@ -69,11 +69,16 @@ class Services:
     """The folder behind `/artifacts`."""
     artifact_base_url: str
     """Of `/artifacts`, as devices reach it; no slash at its end."""
-    mint: Callable[[str, str], str]
-    """Device id and public key to a JWT for that device. Raises FleetError."""
+    mint: Callable[[str, str, int], str]
+    """Device id, public key and end (seconds since the epoch) to a JWT for that device.
+
+    Raises FleetError.
+    """
     nats_url: str
     """Where a device reaches the message plane."""
     plane_stores: Callable[[], bool] = lambda: True
+    ca: str = ""
+    """The certificate of the authority that a device has to trust, in PEM; empty without TLS."""
 
 
 @dataclass(frozen=True, slots=True)

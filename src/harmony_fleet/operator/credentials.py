@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -102,6 +102,11 @@ def device_jwt(
     decode_public("U", device_public_key)
     nats = {"type": "user", "issuer_account": account_public}
     return encode_jwt(signing_key, device_public_key, check_device_id(device_id), nats, expires)
+
+
+def end_after(days: int) -> int:
+    """Seconds since the epoch, that many days from now: for `expires`."""
+    return int((datetime.now(UTC) + timedelta(days=days)).timestamp())
 
 
 def user_credentials(account: KeyPair, name: str, expires: int | None = None) -> Credentials:

@@ -1,7 +1,7 @@
 """Runs an application on a socket that is already listening, and ends it in order.
 
-The socket comes first, so that a port in use is known before anything else is started. Signals
-are not touched: they belong to the program.
+The socket comes first, so that a port in use is known before anything else is started. It speaks
+HTTP, or HTTPS where there is a certificate. Signals are not touched: they belong to the program.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -31,7 +32,8 @@ class PortUnusable(FleetError):
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises PortUnusable."""
     # Named as TCP, or asyncio leaves Nagle's algorithm on: 40 ms for each answer.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -43,8 +45,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
-    """Answers requests inside; the task ends by itself only where the server failed."""
+async def serving(
+    app: ASGIApp, listener: socket.socket, certificate: Path | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Answers requests inside; the task ends by itself only where the server failed.
+
+    `certificate`: a file of key and certificate, for HTTPS.
+    """
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -52,6 +59,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[asynci
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=END_LIMIT_S,
+        ssl_certfile=certificate,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -79,4 +87,6 @@ def _why(host: str, port: int, error: OSError) -> str:
         )
     if error.errno == errno.EACCES:
         return f"port {port} on {host} is reserved for the administrator: choose one above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: `ip address` lists those that are"
     return f"port {port} on {host} cannot be used: {error.strerror or error}"
