@@ -2,7 +2,8 @@
 
     --version · --self-test [--json] · candidate --upgrade-id ID · guard [--dry-run | --expired]
 
-An older agent runs these of a newer one and the reverse, so they never change their meaning.
+An older agent runs these of a newer one and the reverse, so they never change their meaning. People
+and installers also type `check-config` and `credentials [--accept]`.
 """
 
 import sys
@@ -29,6 +30,7 @@ class Arguments:
     upgrade_id: str = ""
     dry_run: bool = False
     expired: bool = False
+    accept: bool = False
 
 
 def parse(arguments: Sequence[str] | None = None) -> Arguments:
@@ -69,5 +71,15 @@ def _parser() -> "ArgumentParser":
     which = guard.add_mutually_exclusive_group()
     which.add_argument("--dry-run", action="store_true", help="read everything, write nothing")
     which.add_argument("--expired", action="store_true", help="for the dead-man timer")
-    commands.add_parser("check-config", help="read the configuration and say what is wrong")
+    check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
+    credentials = commands.add_parser(
+        "credentials", help="print this device's public key; make its private key if there is none"
+    )
+    credentials.add_argument(
+        "--accept",
+        action="store_true",
+        help="read what the control plane signed from standard input, and keep it",
+    )
+    for command in (check, credentials):
+        command.add_argument("--config", type=Path, default=argparse.SUPPRESS)
     return parser

@@ -32,6 +32,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         match asked.command:
             case "check-config":
                 return _check_config(settings)
+            case "credentials":
+                return _credentials(settings, asked.accept)
             case "guard":
                 return _guard(settings, asked.dry_run, asked.expired)
             case "candidate":
@@ -63,6 +65,23 @@ def _check_config(settings: config.Config) -> int:
         except AuthorityUnreadable as error:
             raise config.ConfigError(f"plane.ca: {error}") from error
     print(f"device {settings.device_id}: the configuration can be used")  # noqa: T201
+    return 0
+
+
+def _credentials(settings: config.Config, accept: bool) -> int:
+    from harmony_fleet.agent.device_key import CredentialsRefused, DeviceKey
+
+    key = DeviceKey(settings.plane.credentials)
+    if not accept:
+        print(key.public())  # noqa: T201
+        return 0
+    try:
+        new = key.accept(sys.stdin.buffer, settings.device_id)
+    except CredentialsRefused as error:
+        print(f"fleet-agent: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
+    said = "are kept in" if new else "were already in"
+    print(f"the credentials of {settings.device_id} {said} {key.credentials}")  # noqa: T201
     return 0
 
 

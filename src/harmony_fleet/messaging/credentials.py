@@ -6,6 +6,7 @@ JWTs is the control plane's. Key texts are base32 of a prefix, 32 bytes and a CR
 
 import base64
 import binascii
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from harmony_fleet.messaging import ed25519
 
 _PREFIX: Final = {"O": 14 << 3, "A": 0, "U": 20 << 3}
 _SEED: Final = 18 << 3
+MAX_JWT_LENGTH: Final = 16 * 1024
+"""Ten times what a device's has."""
+_JWT: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _BLOCK: Final = re.compile(
     r"-+BEGIN (?P<name>NATS USER JWT|USER NKEY SEED)-+\s+(?P<text>\S+)\s+-+END (?P=name)-+"
 )
@@ -81,16 +85,46 @@ def decode_creds(text: str) -> Credentials:
     return Credentials(blocks["NATS USER JWT"], decode_seed("U", blocks["USER NKEY SEED"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a user's JWT says. Its signature is the message plane's to check."""
+
+    public_key: str
+    name: str
+    kind: str
+    """`user`, or what else NATS signs JWTs for."""
+
+
+def read_claims(jwt: str) -> Claims:
+    """Raises InvalidValue: not a JWT, or one without these claims."""
+    if len(jwt) > MAX_JWT_LENGTH or _JWT.fullmatch(jwt) is None:
+        raise InvalidValue("it is no JWT: three words of base64 with dots between them")
+    body = jwt.split(".")[1]
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        found = Claims(claims["sub"], claims["name"], claims["nats"]["type"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidValue("it is no JWT of NATS: it lacks sub, name or nats.type") from error
+    if not all(isinstance(text, str) for text in (found.public_key, found.name, found.kind)):
+        raise InvalidValue("it is no JWT of NATS: sub, name and nats.type must be texts")
+    return found
+
+
 def encode_public(kind: str, raw: bytes) -> str:
     """`kind` is O, A or U, and the first letter of the result."""
     return _encode(bytes([_PREFIX[kind]]) + raw)
 
 
 def decode_public(kind: str, text: str) -> bytes:
-    """Raises InvalidValue unless `text` is a whole public key of that kind."""
-    data = _decode(text, f"public key of kind {kind}")
+    """Raises InvalidValue unless `text` is a whole public key of that kind.
+
+    A seed, which somebody may give by mistake, is not quoted.
+    """
+    secret = text.lstrip().startswith("S")
+    data = _decode(text, f"public key of kind {kind}", secret=secret)
     if len(data) != 33 or data[0] != _PREFIX[kind]:
-        raise InvalidValue(f"{text[:60]!r} is not a public key of kind {kind}")
+        shown = "the text, a private key," if secret else repr(text[:60])
+        raise InvalidValue(f"{shown} is not a public key of kind {kind}")
     return data[1:]
 
 

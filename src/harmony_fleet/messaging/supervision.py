@@ -154,6 +154,14 @@ async def _connect(client: Client, endpoint: Endpoint, timing: Timing) -> None:
             **_tls_options(endpoint),
         )
     heed_cancellation()
+    _tell_asyncio_of_tls(client)
+
+
+def _tell_asyncio_of_tls(client: Client) -> None:
+    """nats-py builds its encrypted stream itself; asyncio would warn at the end of each."""
+    writer = getattr(client._transport, "_io_writer", None)
+    if writer is not None and writer.get_extra_info("ssl_object") is not None:
+        writer.transport.get_protocol()._over_ssl = True
 
 
 async def _discard(client: Client) -> None:
