@@ -71,9 +71,7 @@ class Certificates:
         except OSError as error:
             raise unusable(folder, error) from error
         except (ValueError, TypeError) as error:
-            raise DataFolderUnusable(
-                f"the certificates in {folder} are damaged ({error}): put them back from a backup"
-            ) from error
+            raise found._damaged(error) from error
         if authority.not_valid_after_utc - now < WARN:
             logger.warning(
                 "the authority %s ends on %s: docs/reach.md says how to replace it",
@@ -90,6 +88,22 @@ class Certificates:
     def server(self) -> Path:
         """For the servers: key and certificate."""
         return self.folder / SERVER
+
+    def ends(self) -> tuple[datetime, datetime]:
+        """Of the authority and of the server's. Raises DataFolderUnusable."""
+        try:
+            found = (x509.load_pem_x509_certificate(p.read_bytes()) for p in (self.ca, self.server))
+            authority, server = (certificate.not_valid_after_utc for certificate in found)
+        except OSError as error:
+            raise unusable(self.folder, error) from error
+        except ValueError as error:
+            raise self._damaged(error) from error
+        return authority, server
+
+    def _damaged(self, error: Exception) -> DataFolderUnusable:
+        return DataFolderUnusable(
+            f"the certificates in {self.folder} are damaged ({error}): put them back from a backup"
+        )
 
     def _server(self) -> x509.Certificate | None:
         """None: there is none that could be used, and nothing is lost by making another."""

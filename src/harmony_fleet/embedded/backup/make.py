@@ -1,8 +1,8 @@
 """Makes a backup, while the control plane serves the folder or not: nothing of it is held up.
 
 The store comes first, of one instant; the artifacts that it names after it: they are there before
-the store names them, and are never changed. The account keys and the token are never changed
-either. The file is whole or absent, and readable by its owner alone.
+the store names them, and are never changed. The account keys, the authority and the token are
+never changed either. The file is whole or absent, and readable by its owner alone.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from harmony_fleet.embedded.backup.archive import CHUNK_BYTES
 from harmony_fleet.embedded.backup.manifest import (
     ACCOUNTS,
     ARTIFACTS,
+    CERTIFICATES,
     MANIFEST,
     REQUIRED,
     STORE,
@@ -73,7 +74,9 @@ def _refuse_unless_whole(data: Path) -> None:
 def _fill(archive: zipfile.ZipFile, data: Path, copy: Path, now: str) -> Manifest:
     found = stored(copy)
     files = [_add(archive, STORE, copy)]
-    files += [_add(archive, name, data / name) for name in (*REQUIRED[1:], *_resolved(data))]
+    secured = [name for name in CERTIFICATES if (data / name).is_file()]
+    small = (*REQUIRED[1:], *_resolved(data), *secured)
+    files += [_add(archive, name, data / name) for name in small]
     missing = []
     for release in found.releases:
         if not release.artifact_name:

@@ -28,6 +28,8 @@ KEYS: Final = tuple(
     f"{ACCOUNTS}{name}" for name in ("keys.json", "operator.jwt", "operator.creds", "system.creds")
 )
 REQUIRED: Final = (STORE, TOKEN, NATS_PORT, *KEYS)
+CERTIFICATES: Final = tuple(f"tls/{name}" for name in ("ca.pem", "ca.key", "server.pem"))
+"""Where the installation was ever open to a network. The authority's key may be kept elsewhere."""
 
 MAX_STORE_BYTES: Final = 64 << 30
 MAX_SMALL_BYTES: Final = 1 << 20
@@ -107,7 +109,7 @@ def _most_bytes(name: str) -> int:
     """How large a file of that name can be. Raises InvalidValue where a backup has no such name."""
     if name == STORE:
         return MAX_STORE_BYTES
-    if name in REQUIRED or _RESOLVED.fullmatch(name):
+    if name in (*REQUIRED, *CERTIFICATES) or _RESOLVED.fullmatch(name):
         return MAX_SMALL_BYTES
     if name.startswith(ARTIFACTS) and ARTIFACT_NAME.fullmatch(name.removeprefix(ARTIFACTS)):
         return MAX_ARTIFACT_BYTES

@@ -24,6 +24,7 @@ PARTS: Final = {
     "nats-port": ("nats-port",),
     "artifacts": ("artifacts",),
     "nats": ("nats",),
+    "tls": ("tls",),
 }
 """Each with what gives way to it: an old store's log must never be read into the new store."""
 

@@ -1,12 +1,14 @@
 """What the data folder holds: the store, the releases' artifacts, the keys, the token."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from harmony_fleet.embedded.accounts import SERVER_CONFIGURATION, Accounts
 from harmony_fleet.embedded.backup.make import is_whole
-from harmony_fleet.embedded.data_folder import TOKEN
+from harmony_fleet.embedded.certificates import WARN, Certificates
+from harmony_fleet.embedded.data_folder import TLS, TOKEN
 from harmony_fleet.embedded.doctor.finding import Finding, ok, problem, warning
 from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import Release
@@ -16,6 +18,8 @@ from harmony_fleet.operator.sqlite_snapshot import stored
 STORE: Final = "store"
 RELEASES: Final = "releases"
 KEYS: Final = "account keys"
+TLS_DATES: Final = "certificates"
+REPLACE: Final = "give each device a new authority first: docs/reach.md"
 API_TOKEN: Final = "token"  # noqa: S105 - a check's name
 BACKUP: Final = "`fleet restore FILE --replace` puts a backup in its place"
 
@@ -77,6 +81,32 @@ def look_at_keys(data: Path) -> Iterable[Finding]:
         )
     else:
         yield warning(KEYS, "there are none yet", "`fleet up` makes them")
+
+
+def look_at_certificates(data: Path) -> Iterable[Finding]:
+    """Nothing where the installation was never open to a network."""
+    found = Certificates(data / TLS)
+    if not found.folder.is_dir():
+        return
+    now = datetime.now(UTC)
+    authority, server = found.ends()
+    if authority <= now:
+        yield problem(TLS_DATES, f"the authority {found.ca} ended on {authority:%Y-%m-%d}", REPLACE)
+    elif server <= now:
+        yield problem(TLS_DATES, f"{found.server} ended on {server:%Y-%m-%d}", "restart `fleet up`")
+    elif authority - now < WARN:
+        yield warning(TLS_DATES, f"the authority ends on {authority:%Y-%m-%d}", REPLACE)
+    elif server - now < WARN:
+        yield warning(
+            TLS_DATES,
+            f"the certificate of `fleet up` ends on {server:%Y-%m-%d}",
+            "restart it by then: it signs a new one",
+        )
+    else:
+        yield ok(
+            TLS_DATES,
+            f"the server's lasts until {server:%Y-%m-%d}, the authority until {authority:%Y-%m-%d}",
+        )
 
 
 def look_at_token(data: Path) -> Iterable[Finding]:

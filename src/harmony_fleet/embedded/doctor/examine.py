@@ -19,6 +19,8 @@ def examine(data: Path, api_port: int, nats_server: Path | None = None) -> list[
         found += guarded(folder.DISK, partial(folder.look_at_disk, data))
         found += guarded(contents.STORE, partial(contents.look_at_store, data))
         found += guarded(contents.KEYS, partial(contents.look_at_keys, data), contents.BACKUP)
+        certificates = partial(contents.look_at_certificates, data)
+        found += guarded(contents.TLS_DATES, certificates, contents.BACKUP)
         found += guarded(contents.API_TOKEN, partial(contents.look_at_token, data))
     if can_look and folder.server_of(data) is None:  # else the ports may be this fleet's own
         known = DataFolder(data, token="")

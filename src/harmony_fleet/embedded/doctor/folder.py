@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from harmony_fleet.embedded.backup.pending import ASIDE, COMMITTED, STAGING, unfinished
+from harmony_fleet.embedded.certificates import CA_KEY, SERVER
 from harmony_fleet.embedded.data_folder import LOCK
 from harmony_fleet.embedded.doctor.finding import Finding, ok, problem, warning
 
@@ -19,15 +20,17 @@ NO_ROOM_BYTES: Final = 16 << 20
 """Four times what the message plane's server needs to be worth a restart."""
 LITTLE_ROOM_BYTES: Final = 512 << 20
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_TLS_SECRETS: Final = (f"tls/{CA_KEY}", f"tls/{SERVER}")
 _SECRET_PLACES: Final = (
     "token",
     "nats/accounts/*",
     "nats/accounts/resolver/*",
+    *_TLS_SECRETS,
     "devices/*/etc/fleet-agent/device.creds",
     *(
         f"{folder}*/{place}"
         for folder in (ASIDE, STAGING, COMMITTED)
-        for place in ("token", "nats/accounts/*", "nats/accounts/resolver/*")
+        for place in ("token", "nats/accounts/*", "nats/accounts/resolver/*", *_TLS_SECRETS)
     ),
 )
 
