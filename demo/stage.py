@@ -16,7 +16,13 @@ from demo.interrupts import interrupts_later
 from demo.processes import end_process, find_supervisor
 from demo.watcher import Expected, Finding
 from harmony_fleet.cli.client import FleetClient
-from harmony_fleet.embedded.start_local import LocalDevices, Program, Timing, wait_until_heard
+from harmony_fleet.embedded.start_local import (
+    Enrolment,
+    LocalDevices,
+    Program,
+    Timing,
+    wait_until_heard,
+)
 
 FLEET = Path(sys.executable).with_name("fleet")
 DEVICES = tuple(f"demo-{number}" for number in range(1, 6))
@@ -57,9 +63,9 @@ class Plane:
     def __init__(self, client: FleetClient) -> None:
         self._client = client
 
-    def register(self, device_id: str, public_key: str) -> tuple[str, str]:
+    def register(self, device_id: str, public_key: str) -> Enrolment:
         answer = json.loads(self._client.enrol(device_id, public_key))
-        return answer["jwt"], answer["nats_url"]
+        return Enrolment(answer["jwt"], answer["nats_url"])
 
     def heard(self) -> dict[str, str | None]:
         devices = json.loads(self._client.devices())["devices"]

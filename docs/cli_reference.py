@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "cli.md"
 MAN: Final = ROOT / "docs" / "man" / "fleet.1"
 
-SHARED: Final = ("--data", "--json", "--help")
+SHARED: Final = ("--data", "--ca", "--json", "--help")
 """Options of every command, told once."""
 STATUSES: Final = (
     (0, "It is done, or ordered; with `--wait`, seen to succeed."),
@@ -32,6 +32,7 @@ STATUSES: Final = (
 )
 ENVIRONMENT: Final = (
     ("FLEET_DATA", "The fleet's data folder, where `--data` is not said."),
+    ("FLEET_CA", "The authority to trust, where `--ca` is not said."),
     (DEBUG, "Set to anything: an error that nobody foresaw is shown with its traceback."),
     ("NO_COLOR", "Set to anything: no colours."),
 )

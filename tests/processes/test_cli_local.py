@@ -18,6 +18,7 @@ from harmony_fleet.agent.config import PathsConfig, load
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.embedded.local_device import running
 from harmony_fleet.embedded.start_local import (
+    Enrolment,
     LocalDevices,
     Made,
     NotHeard,
@@ -171,7 +172,7 @@ def test_an_artifact_that_is_not_the_releases_is_never_installed(
 
 
 class DeafPlane:
-    def register(self, device_id: str, public_key: str) -> tuple[str, str]:
+    def register(self, device_id: str, public_key: str) -> Enrolment:
         raise FleetError("nobody registers here")
 
     def heard(self) -> dict[str, str | None]:

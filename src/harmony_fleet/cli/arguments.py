@@ -94,7 +94,7 @@ def _offer(
     try:
         with context.scope(cleanup=False):
             chosen: Settings = settings()
-        with FleetClient(chosen.data, COMPLETION_LIMIT_S) as client:
+        with FleetClient(chosen.data, COMPLETION_LIMIT_S, chosen.ca) as client:
             found = [str(one[name]) for one in parsed(client.get(path))[field]]
     except (FleetError, OSError, LookupError, TypeError):
         return []

@@ -1,7 +1,8 @@
 """The operator's HTTP API, one method for each thing that a command asks.
 
-Where the operator listens and which token it takes stand in the data folder. Answers are the
-bytes that came, of a status below 300; all else is a typed error with a sentence for a person.
+Where the operator listens, which token it takes and which authority vouches for it stand in the
+data folder. Answers are the bytes that came, of a status below 300; all else is a typed error with
+a sentence for a person.
 No proxy of the environment is used: the operator is on this machine, or named by its URL.
 """
 
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from harmony_fleet.cli.errors import (
+    NotTrusted,
     NotUp,
     Refused,
     ServerBusy,
@@ -32,7 +34,10 @@ from harmony_fleet.contracts.identity import (
 )
 from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Changes
+from harmony_fleet.messaging.trust import plane_context
 
+CA: Final = "tls/ca.pem"
+"""In the data folder."""
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 30.0
 
@@ -56,18 +61,22 @@ class Chosen:
 class FleetClient:
     """Raises from every method: a CommandFailed of `errors`, or Refused."""
 
-    def __init__(self, data: Path, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
+    def __init__(
+        self, data: Path, answer_limit_s: float = ANSWER_LIMIT_S, ca: Path | None = None
+    ) -> None:
+        """`ca`: the authority to trust, where it is not the data folder's own."""
         self.data = data
         self.url, self.nats_url = _where(data)
+        self.ca = (ca or data / CA) if self.url.startswith("https://") else None
         self._limit_s = answer_limit_s
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {_token(data)}"},
             timeout=httpx.Timeout(answer_limit_s, connect=min(CONNECT_LIMIT_S, answer_limit_s)),
             trust_env=False,
-            # Trusts nobody: the operator speaks plain HTTP, on this machine. Loading the
-            # authorities of the world would take longer than most requests.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            # Without TLS it trusts nobody. Loading the authorities of the world would take longer
+            # than most requests.
+            verify=plane_context(self.ca) if self.ca else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         )
 
     def __enter__(self) -> Self:
@@ -111,9 +120,11 @@ class FleetClient:
     def why(self, device_id: str) -> bytes:
         return self.get(f"/api/v1/devices/{check_device_id(device_id)}/why")
 
-    def enrol(self, device_id: str, public_key: str) -> bytes:
-        document = {"device_id": check_device_id(device_id), "public_key": public_key}
-        return self._post("/api/v1/devices", document)
+    def enrol(self, device_id: str, public_key: str, valid_days: int | None = None) -> bytes:
+        """None: as long as the operator gives them out for."""
+        document: dict[str, Any] = {"device_id": check_device_id(device_id)}
+        days = {} if valid_days is None else {"valid_days": valid_days}
+        return self._post("/api/v1/devices", {**document, "public_key": public_key, **days})
 
     def releases(self) -> bytes:
         return self.get("/api/v1/releases")
@@ -154,6 +165,8 @@ class FleetClient:
         try:
             answer = self._http.request(method, path, **body)
         except httpx.ConnectError as error:
+            if (reason := _distrust(error)) is not None:
+                raise NotTrusted(self.url, self.ca, reason) from error
             raise NotUp(self.data) from error
         except httpx.TimeoutException as error:
             raise Unreachable(
@@ -197,6 +210,16 @@ def _where(data: Path) -> tuple[str, str]:
         raise ServerFailed(
             f"{data / 'up.json'} does not say where the operator is ({error}): restart `fleet up`"
         ) from error
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Why the certificate was not believed, where that is what lies below an error."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLCertVerificationError):
+            return below.verify_message
+        below = below.__cause__ or below.__context__
+    return None
 
 
 def _token(data: Path) -> str:

@@ -1,5 +1,7 @@
 """`fleet device`: what the operator knows of devices, and devices pretended on this machine."""
 
+from typing import BinaryIO
+
 import click
 
 from harmony_fleet.cli.arguments import (
@@ -84,6 +86,35 @@ def events(device: str, upgrade: str | None, follow: bool) -> None:
         return
     with chosen.connect() as client:
         showing_events.show_events(chosen, client, device, upgrade)
+
+
+@device.command()
+@device_argument
+@click.option(
+    "--public-key",
+    type=click.File("rb"),
+    required=True,
+    metavar="FILE",
+    help="What `fleet-agent credentials` printed on the device; - for standard input.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36500),
+    help="So long does the message plane let it in; ten years unless said.",
+)
+def credentials(device: str, public_key: BinaryIO, days: int | None) -> None:
+    """Sign the public key that DEVICE made, and print its credential for the message plane.
+
+    It registers the device, and can be done again. The private key never leaves the device, and
+    the credential is worth nothing without it:
+
+    \b
+      ssh HOST fleet-agent credentials | fleet device credentials DEVICE --public-key - |
+        ssh HOST fleet-agent credentials --accept
+    """
+    from harmony_fleet.cli.credentials import sign
+
+    sign(settings(), device, public_key, days)
 
 
 @device.command("start-local")

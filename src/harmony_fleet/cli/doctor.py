@@ -24,4 +24,4 @@ def doctor(nats_server: Path | None) -> int:
     from harmony_fleet.cli.showing_doctor import show
 
     chosen = settings()
-    return show(chosen, examine_all(chosen.data, nats_server))
+    return show(chosen, examine_all(chosen.data, nats_server, chosen.ca))

@@ -17,6 +17,7 @@ _BAD_INPUT_KINDS: Final = frozenset(
     {
         InvalidValue.kind,
         "not_an_artifact",
+        "authority_unreadable",
         "config",
         "file_refused",
         "backup_refused",
@@ -42,6 +43,18 @@ class NotUp(CommandFailed):
 
     def __init__(self, data: Path) -> None:
         super().__init__(f"no fleet is up in {data}: run `fleet up`")
+
+
+class NotTrusted(CommandFailed):
+    """What answers there has no certificate of the authority that is trusted. Nothing was sent."""
+
+    kind = "not_trusted"
+
+    def __init__(self, url: str, ca: Path | None, reason: str) -> None:
+        super().__init__(
+            f"what answers at {url} is not vouched for by {ca} ({reason}): see that this is the "
+            "control plane's own tls/ca.pem, or name that by --ca"
+        )
 
 
 class Unreachable(CommandFailed):

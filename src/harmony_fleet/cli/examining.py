@@ -25,14 +25,16 @@ PLANE: Final = "message plane"
 DEVICES: Final = "devices"
 
 
-def examine_all(data: Path, nats_server: Path | None = None) -> list[Finding]:
+def examine_all(
+    data: Path, nats_server: Path | None = None, ca: Path | None = None
+) -> list[Finding]:
     """Never raises a FleetError."""
-    return examine(data, PORT, nats_server) + guarded(UP, partial(_ask_all, data))
+    return examine(data, PORT, nats_server) + guarded(UP, partial(_ask_all, data, ca))
 
 
-def _ask_all(data: Path) -> Iterable[Finding]:
+def _ask_all(data: Path, ca: Path | None) -> Iterable[Finding]:
     try:
-        with FleetClient(data, ANSWER_LIMIT_S) as client:
+        with FleetClient(data, ANSWER_LIMIT_S, ca) as client:
             yield _version(client, read(Api, client.get("/api/v1/openapi.json")))
             yield from guarded(PLANE, partial(_ask_health, client))
             yield from guarded(DEVICES, partial(_ask_devices, client))

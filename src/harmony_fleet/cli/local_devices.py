@@ -14,11 +14,13 @@ from harmony_fleet.cli.words import count
 from harmony_fleet.contracts.identity import precedence
 from harmony_fleet.embedded.start_local import (
     TIMINGS,
+    Enrolment,
     LocalDevices,
     Made,
     Program,
     wait_until_heard,
 )
+from harmony_fleet.messaging.trust import authority, download_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,10 @@ class PlaneOverHttp:
     def __init__(self, client: FleetClient) -> None:
         self._client = client
 
-    def register(self, device_id: str, public_key: str) -> tuple[str, str]:
+    def register(self, device_id: str, public_key: str) -> Enrolment:
+        """With the message plane's URL on this machine, which may not know its other names."""
         enrolled = read(Enrolled, self._client.enrol(device_id, public_key))
-        return enrolled.jwt, enrolled.nats_url
+        return Enrolment(enrolled.jwt, self._client.nats_url or enrolled.nats_url, enrolled.ca)
 
     def heard(self) -> dict[str, str | None]:
         devices = read(Devices, self._client.devices()).devices
@@ -68,7 +71,8 @@ def start_again(settings: Settings, names: Sequence[str]) -> None:
     with settings.connect() as client:
         plane = PlaneOverHttp(client)
         before = plane.heard()
-        tried = [(name, local.start_again(name, client.nats_url)) for name in names]
+        ca = authority(client.ca) if client.ca else ""
+        tried = [(name, local.start_again(name, client.nats_url, ca)) for name in names]
         for name in [name for name, made in tried if made is None and not settings.as_json]:
             say(f"{name}  runs already")
         _say_as_heard(settings, plane, [made for _, made in tried if made], before)
@@ -98,9 +102,11 @@ def _program(client: FleetClient, version: str | None, folder: Path) -> Program:
     release = _release(client, version)
     kept = folder / ".programs"
     kept.mkdir(parents=True, exist_ok=True)
-    url = release.url or f"{client.url}/artifacts/{release.artifact_name}"
+    here = f"{client.url}/artifacts/{release.artifact_name}"
+    url = here if release.stored_here else release.url
     file = kept / f"fleet-agent-v{release.version}"
-    DownloadableAsset(url, release.size_bytes, release.sha256).fetch(file)
+    trust = download_context(client.ca) if client.ca else None
+    DownloadableAsset(url, release.size_bytes, release.sha256, trust=trust).fetch(file)
     return Program(release.version, file)
 
 

@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from harmony_fleet.cli.client import FleetClient
 
+_CA: Final = "harmony_fleet.ca"
 _DATA: Final = "harmony_fleet.data"
 _JSON: Final = "harmony_fleet.json"
 
@@ -19,27 +20,35 @@ class Settings:
     data: Path
     """The folder that one `fleet up` serves."""
     as_json: bool
+    ca: Path | None = None
+    """The authority to trust; None: the data folder's own."""
 
     def connect(self) -> "FleetClient":
-        """Raises NotUp. Nothing is sent yet."""
+        """Raises NotUp, AuthorityUnreadable. Nothing is sent yet."""
         from harmony_fleet.cli.client import FleetClient
 
-        return FleetClient(self.data)
+        return FleetClient(self.data, ca=self.ca)
 
 
 def settings() -> Settings:
     """Of the command that is running. The option nearest to the command's end wins."""
     meta = click.get_current_context().meta
-    return Settings(meta.get(_DATA) or default_data(), bool(meta.get(_JSON)))
+    ca = meta.get(_CA) or _named_by("FLEET_CA")
+    return Settings(meta.get(_DATA) or default_data(), bool(meta.get(_JSON)), ca)
 
 
 def default_data() -> Path:
     """$FLEET_DATA, else the user's own data folder, as the XDG base directory page has it."""
-    if named := os.environ.get("FLEET_DATA"):
-        return Path(named).expanduser().absolute()
+    if named := _named_by("FLEET_DATA"):
+        return named
     shared = os.environ.get("XDG_DATA_HOME", "")
     home = Path(shared) if shared.startswith("/") else Path.home() / ".local/share"
     return home / "harmony-fleet"
+
+
+def _named_by(variable: str) -> Path | None:
+    named = os.environ.get(variable)
+    return Path(named).expanduser().absolute() if named else None
 
 
 class FleetCommand(click.Command):
@@ -72,6 +81,15 @@ def _shared_options() -> list[click.Parameter]:
             callback=_keep_data,
         ),
         click.Option(
+            ["--ca"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="The authority that vouches for the control plane where it speaks TLS; else "
+            "$FLEET_CA, else the data folder's own.",
+            expose_value=False,
+            callback=_keep_ca,
+        ),
+        click.Option(
             ["--json"],
             is_flag=True,
             help="Answer in JSON on stdout, errors in JSON on stderr.",
@@ -84,6 +102,11 @@ def _shared_options() -> list[click.Parameter]:
 def _keep_data(context: click.Context, _: click.Parameter, value: Path | None) -> None:
     if value is not None:
         context.meta[_DATA] = value.expanduser().absolute()
+
+
+def _keep_ca(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.meta[_CA] = value.expanduser().absolute()
 
 
 def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:

@@ -46,7 +46,7 @@ def _documents(chosen: Settings) -> dict[str, Any]:
     from harmony_fleet.cli.output import parsed
     from harmony_fleet.contracts.errors import FleetError
 
-    found = {"doctor.json": [asdict(one) for one in examine_all(chosen.data)]}
+    found = {"doctor.json": [asdict(one) for one in examine_all(chosen.data, ca=chosen.ca)]}
     try:
         with chosen.connect() as client:
             return found | {

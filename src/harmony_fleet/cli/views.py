@@ -136,6 +136,7 @@ class Enrolled:
     device_id: str
     jwt: str
     nats_url: str
+    ca: str = ""
 
 
 @dataclass(frozen=True, slots=True)

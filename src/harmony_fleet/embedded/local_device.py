@@ -51,6 +51,8 @@ class LocalDevice:
     """Of the supervisor."""
     plain_file: bool = False
     """A regular file in the link's place, and no version's file: as before the first upgrade."""
+    ca: str = ""
+    """The content of ca.pem; empty: none is written, and one that is there stays."""
 
     def __post_init__(self) -> None:
         check_version(self.version)
@@ -66,10 +68,12 @@ def prepare(root: Path, device: LocalDevice) -> MachineRoot:
         private.chmod(0o700)
     machine.config.parent.mkdir(parents=True, exist_ok=True)
     text = device.config if isinstance(device.config, str) else toml(device.config)
-    _replace(machine.config, text.encode(), 0o644)
+    replace_file(machine.config, text.encode(), 0o644)
     if device.credentials:
-        _replace(machine.credentials, device.credentials.encode(), 0o600)
-    _replace(machine.settings, encode(device.settings) + b"\n", 0o644)
+        replace_file(machine.credentials, device.credentials.encode(), 0o600)
+    if device.ca:
+        replace_file(machine.ca, device.ca.encode(), 0o644)
+    replace_file(machine.settings, encode(device.settings) + b"\n", 0o644)
     _install(machine, device)
     return machine
 
@@ -140,15 +144,16 @@ def _install(machine: MachineRoot, device: LocalDevice) -> None:
     if os.path.lexists(machine.link):
         return
     if device.plain_file:
-        _replace(machine.link, program, 0o755)
+        replace_file(machine.link, program, 0o755)
         return
     file = machine.versions / f"{machine.link.name}-v{device.version}"
     if not file.exists() or file.read_bytes() != program:
-        _replace(file, program, 0o755)
+        replace_file(file, program, 0o755)
     machine.link.symlink_to(os.path.relpath(file, machine.link.parent))
 
 
-def _replace(path: Path, content: bytes, mode: int) -> None:
+def replace_file(path: Path, content: bytes, mode: int) -> None:
+    """Whole or not at all; never written into: it may be a program that runs."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -23,6 +23,7 @@ from harmony_fleet.contracts.identity import DEVICE_ID
 from harmony_fleet.embedded.local_device import (
     LocalDevice,
     prepare,
+    replace_file,
     running,
     spawn_supervisor,
     stop_supervisor,
@@ -58,11 +59,21 @@ class NoSuchLocalDevice(InvalidValue):
     """No folder of this machine is that device's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What the control plane hands to a device that showed its public key."""
+
+    jwt: str
+    nats_url: str
+    ca: str = ""
+    """The authority that the device has to trust, in PEM; empty where there is no TLS."""
+
+
 class Plane(Protocol):
     """The control plane, as far as a new device needs it."""
 
-    def register(self, device_id: str, public_key: str) -> tuple[str, str]:
-        """The JWT for that key, and the message plane's URL. Idempotent. Raises FleetError."""
+    def register(self, device_id: str, public_key: str) -> Enrolment:
+        """Idempotent. Raises FleetError."""
 
     def heard(self) -> dict[str, str | None]:
         """Every known device: the `instance_id` last heard, None while none is heard in time.
@@ -132,7 +143,7 @@ def device_config(root: Path, device_id: str, servers: Sequence[str], timing: Ti
     return toml(
         {
             "device_id": device_id,
-            "plane": {"servers": list(servers), "credentials": machine.credentials},
+            "plane": _plane(machine, servers),
             "paths": _paths(machine),
             "heartbeat": {
                 "interval_s": timing.interval_s,
@@ -185,30 +196,35 @@ class LocalDevices:
     ) -> Made:
         """Raises FleetError; OSError where the disk refuses."""
         seed = new_user_seed()
-        jwt, nats_url = plane.register(device_id, Credentials("", seed).public_key())
+        given = plane.register(device_id, Credentials("", seed).public_key())
         root = self.folder / device_id
         prepare(
             root,
             LocalDevice(
                 version=program.version,
                 program=program.file,
-                config=device_config(root, device_id, [nats_url], timing),
-                credentials=encode_creds(jwt, seed),
+                config=device_config(root, device_id, [given.nats_url], timing),
+                credentials=encode_creds(given.jwt, seed),
+                ca=given.ca,
                 settings=Settings(deadman_s=timing.deadman_s),
                 plain_file=plain_file,
             ),
         )
         return Made(device_id, root, spawn_supervisor(root))
 
-    def start_again(self, device_id: str, nats_url: str) -> Made | None:
+    def start_again(self, device_id: str, nats_url: str, ca: str = "") -> Made | None:
         """As it was when it stopped, at the message plane as it is now. None: it runs already.
 
+        `ca`: the authority to trust, in PEM, where that plane speaks TLS.
         Raises NoSuchLocalDevice, FleetError.
         """
         root = self.root(device_id)
         if running(root):
             return None
-        _point_at(MachineRoot(root), nats_url)
+        machine = MachineRoot(root)
+        if ca:
+            replace_file(machine.ca, ca.encode(), 0o644)
+        _point_at(machine, nats_url)
         return Made(device_id, root, spawn_supervisor(root))
 
     def stop(self, device_ids: Sequence[str]) -> dict[str, bool]:
@@ -217,6 +233,13 @@ class LocalDevices:
         with ThreadPoolExecutor(_STOPPED_AT_ONCE) as pool:
             ended = list(pool.map(stop_supervisor, roots))
         return dict(zip(device_ids, ended, strict=True))
+
+
+def _plane(machine: MachineRoot, servers: Sequence[str]) -> dict[str, object]:
+    """With the authority's file exactly where the servers speak TLS."""
+    plane: dict[str, object] = {"servers": list(servers), "credentials": str(machine.credentials)}
+    tls = any(server.startswith("tls://") for server in servers)
+    return {**plane, "ca": str(machine.ca)} if tls else plane
 
 
 def _paths(machine: MachineRoot) -> dict[str, Path]:
@@ -238,9 +261,10 @@ def _point_at(machine: MachineRoot, nats_url: str) -> None:
     try:
         text = config.read_text(encoding="utf-8")
         keys = tomllib.loads(text)
-        keys["plane"] |= {"servers": [nats_url], "credentials": str(machine.credentials)}
+        others = {key: value for key, value in keys["plane"].items() if key != "ca"}
+        keys["plane"] = {**others, **_plane(machine, [nats_url])}
         keys["paths"] |= {name: str(path) for name, path in _paths(machine).items()}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigDamaged(
             f"the configuration {config} cannot be read ({error}): mend it, or start a new device"
         ) from error

@@ -32,6 +32,7 @@ class MachineRoot:
         self.run = self.root / "run/fleet-agent"
         self.config = self.root / "etc/fleet-agent/config.toml"
         self.credentials = self.root / "etc/fleet-agent/device.creds"
+        self.ca = self.root / "etc/fleet-agent/ca.pem"
         self.settings = self.root / "supervisor.json"
         self.lock = self.run / "supervisor.lock"
 
