@@ -68,6 +68,8 @@ def test_the_path_of_the_file_may_come_from_the_environment() -> None:
         (GOOD.replace("nats://127.0.0.1", "http://127.0.0.1"), "plane.servers"),
         (GOOD.replace(":4222", ":99999"), "plane.servers"),
         (GOOD.replace("nats://127", "nats://me:secret@127"), "plane.servers"),
+        (GOOD + "ca = '/etc/ca.pem'\n", "plane.servers.*without TLS"),
+        (GOOD.replace("nats:", "tls:") + "ca = 'ca.pem'\n", "plane.ca"),
         (GOOD.replace("shop-1", "shop 1"), "device_id"),
         (GOOD.replace('device_id = "shop-1"', ""), "device_id"),
         (GOOD.replace('credentials = "/etc', '#"/etc'), "plane.credentials"),
@@ -116,3 +118,9 @@ def test_an_unknown_variable_of_the_agents_is_an_error(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=str(tmp_path / "none")):
         load(tmp_path / "none", {})
+
+
+def test_an_authority_is_named_and_not_looked_at_before_it_is_needed(tmp_path: Path) -> None:
+    config = loaded(tmp_path, GOOD.replace("nats:", "tls:") + "ca = '/none/ca.pem'\n")
+    assert config.plane.ca == Path("/none/ca.pem")
+    assert loaded(tmp_path, GOOD.replace("nats:", "tls:")).plane.ca is None

@@ -1,3 +1,4 @@
+import base64
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 
 from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.messaging.credentials import (
+    MAX_JWT_LENGTH,
+    Claims,
     Credentials,
     CredentialsUnreadable,
     decode_public,
@@ -15,6 +18,7 @@ from harmony_fleet.messaging.credentials import (
     encode_public,
     encode_seed,
     new_user_seed,
+    read_claims,
 )
 
 KINDS = st.sampled_from(["O", "A", "U"])
@@ -110,3 +114,41 @@ def test_new_seeds_differ_and_have_the_length_of_a_seed() -> None:
     seeds = {new_user_seed() for _ in range(100)}
     assert {len(seed) for seed in seeds} == {32}
     assert len(seeds) == 100
+
+
+def test_a_seed_that_is_given_for_a_public_key_is_not_quoted() -> None:
+    for seed in (encode_seed("U", SEED), encode_seed("U", SEED)[:-1], f" {encode_seed('A', SEED)}"):
+        with pytest.raises(InvalidValue) as refused:
+            decode_public("U", seed)
+        assert seed.strip()[2:20] not in f"{refused.value} {refused.value.__cause__}"
+
+
+def jwt_of(claims: bytes) -> str:
+    return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"
+
+
+def test_what_a_jwt_says_is_read() -> None:
+    claims = b'{"sub":"UA","name":"pi-1","nats":{"type":"user"},"exp":1}'
+    assert read_claims(jwt_of(claims)) == Claims("UA", "pi-1", "user")
+
+
+@pytest.mark.parametrize(
+    "jwt",
+    [
+        "",
+        "a.b",
+        "a.b.c.d",
+        "a.b.c\n",
+        "a.!.c",
+        jwt_of(b"nonsense"),
+        jwt_of(b"[]"),
+        jwt_of(b'{"sub":"UA","name":"pi-1"}'),
+        jwt_of(b'{"sub":"UA","name":"pi-1","nats":"user"}'),
+        jwt_of(b'{"sub":"UA","name":7,"nats":{"type":"user"}}'),
+        jwt_of(b"[" * 9000),
+        jwt_of(b" " * MAX_JWT_LENGTH),
+    ],
+)
+def test_what_is_no_jwt_of_nats_is_refused(jwt: str) -> None:
+    with pytest.raises(InvalidValue):
+        read_claims(jwt)

@@ -57,3 +57,15 @@ def test_an_inbox_that_is_no_subject_is_refused(prefix: str) -> None:
 )
 def test_usual_addresses_are_taken(server: str) -> None:
     assert Endpoint((server,), NOBODY, "pi-1", "_INBOX_pi-1").servers == (server,)
+
+
+@pytest.mark.parametrize(
+    ("servers", "asks"),
+    [
+        (("nats://plane:4222",), False),
+        (("tls://plane:4222",), True),
+        (("nats://plane:4222", "tls://plane:4222"), True),
+    ],
+)
+def test_tls_is_asked_for_where_a_server_is_named_so(servers: tuple[str, ...], asks: bool) -> None:
+    assert Endpoint(servers, NOBODY, "pi-1", "_INBOX_pi-1").asks_for_tls is asks

@@ -42,3 +42,20 @@ def test_a_cancellation_that_a_failing_client_swallows_is_heeded(
 
     monkeypatch.setattr(supervision, "_connect", connect)
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(("server", "offers_tls"), [("nats://a:1", False), ("tls://a:1", True)])
+def test_a_server_that_speaks_as_it_is_named_is_talked_to(server: str, offers_tls: bool) -> None:
+    supervision.refuse_mismatch(server, offers_tls=offers_tls)
+
+
+@pytest.mark.parametrize(
+    ("server", "offers_tls", "words"),
+    [
+        ("nats://a:1", True, "takes TLS only: name it tls://"),
+        ("tls://a:1", False, "speaks no TLS, or somebody"),
+    ],
+)
+def test_a_server_that_speaks_otherwise_is_not(server: str, offers_tls: bool, words: str) -> None:
+    with pytest.raises(supervision.TlsMismatch, match=f"{server} {words}"):
+        supervision.refuse_mismatch(server, offers_tls=offers_tls)

@@ -117,7 +117,7 @@ class Certificates:
                 f"{self.ca} is gone, and a new one would lock every device out: put it back from a "
                 f"backup or from a device; or remove {self.folder} to begin anew"
             )
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         write_file(self.folder / CA_KEY, _pem(key))
         with replacing(self.ca, 0o644) as file:
