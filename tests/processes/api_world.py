@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ class ApiWorld:
     store: SqliteStore
     artifacts: Path
     port: int
+    ends: list[int]
+    """Of each credential that was given out, when it ends. Seconds since the epoch."""
 
     async def add_release(self, version: str, salt: str = "") -> httpx.Response:
         path = artifact(self.artifacts.parent / f"{version}{salt}.zip", version, salt)
@@ -56,7 +59,10 @@ async def api_world(folder: Path, *records: DeviceRecord) -> AsyncIterator[ApiWo
         operator = Operator(store, unreachable_plane(), clock, RandomIds(), base)
         running = asyncio.create_task(operator.run())
         await until(lambda: len(operator.sights()) == len(records))
-        services = Services(operator, store, clock, artifacts, base, mint, "nats://127.0.0.1:4222")
+        ends = list[int]()
+        signer = partial(mint, ends)
+        url = "nats://127.0.0.1:4222"
+        services = Services(operator, store, clock, artifacts, base, signer, url)
         async with (
             serving(application(services, TOKEN), listener),
             httpx.AsyncClient(
@@ -65,15 +71,16 @@ async def api_world(folder: Path, *records: DeviceRecord) -> AsyncIterator[ApiWo
                 trust_env=False,
             ) as client,
         ):
-            yield ApiWorld(client, store, artifacts, port)
+            yield ApiWorld(client, store, artifacts, port, ends)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
 
 
-def mint(device_id: str, public_key: str, _expires: int) -> str:
+def mint(ends: list[int], device_id: str, public_key: str, expires: int) -> str:
     """As the real one, it refuses what is no public key."""
     decode_public("U", public_key)
+    ends.append(expires)
     return f"jwt-of-{device_id}"
 
 

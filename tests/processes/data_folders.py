@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 from harmony_fleet.embedded.accounts import Accounts
+from harmony_fleet.embedded.certificates import Certificates
 from harmony_fleet.embedded.data_folder import held
 from harmony_fleet.operator.records import DeviceRecord, Release
 from harmony_fleet.operator.sqlite_store import SqliteStore
@@ -18,11 +19,12 @@ NAME = f"fleet-agent-v1.0.0-{hashlib.sha256(ARTIFACT).hexdigest()[:16]}"
 
 
 def served_once(data: Path, *device_ids: str) -> None:
-    """These devices, one release with its artifact, keys and a token."""
+    """These devices, one release with its artifact, keys, certificates and a token."""
     with held(data) as folder:
         asyncio.run(fill(folder.store, *device_ids))
         (folder.artifacts / NAME).write_bytes(ARTIFACT)
         Accounts.open(folder.nats / "accounts")
+        Certificates.open(folder.tls, ["fleet.example"])
         folder.remember_nats_port(4222)
 
 

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -113,11 +114,26 @@ def test_a_device_is_registered_with_a_credential_of_its_own_and_again(tmp_path:
     run(tmp_path, test)
 
 
+def test_a_credential_ends_after_ten_years_or_when_it_was_asked_to(tmp_path: Path) -> None:
+    async def test(world: ApiWorld) -> None:
+        wanted = {"device_id": "pi-1", "public_key": PUBLIC_KEY}
+        for asked in ({}, {"valid_days": 1}):
+            answer = await world.client.post("/api/v1/devices", json=wanted | asked)
+            assert answer.status_code == 201
+        today = datetime.now(UTC)
+        left = [datetime.fromtimestamp(end, UTC) - today for end in world.ends]
+        assert [round(one / timedelta(days=1)) for one in left] == [3650, 1]
+
+    run(tmp_path, test)
+
+
 NO_REGISTRATIONS: list[object] = [
     {"device_id": "*", "public_key": PUBLIC_KEY},
     {"device_id": "pi-1", "public_key": "A" + PUBLIC_KEY[1:]},
     {"device_id": "pi-1"},
     {"device_id": "pi-1", "public_key": PUBLIC_KEY, "admin": True},
+    {"device_id": "pi-1", "public_key": PUBLIC_KEY, "valid_days": 0},
+    {"device_id": "pi-1", "public_key": PUBLIC_KEY, "valid_days": 36501},
     {"device_id": 7, "public_key": PUBLIC_KEY},
     [],
 ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,32 @@ def test_only_loopback_names_are_answered(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("fleet.example", 200),
+        ("Fleet.Example:7700", 200),
+        ("[2001:db8::7]:7700", 200),
+        ("127.0.0.1", 200),
+        ("example", 400),
+        ("evil.fleet.example", 400),
+        ("[2001:db8::8]", 400),
+        ("", 400),
+    ],
+)
+def test_a_name_that_it_was_given_is_answered_and_no_other(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    async def ask() -> httpx.Response:
+        names = {"fleet.example", "2001:db8::7"}
+        app = broken(ZeroDivisionError(), tmp_path, names)
+        over = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=over, base_url="http://h") as client:
+            return await client.get("/healthz", headers={"Host": host})
+
+    assert asyncio.run(ask()).status_code == status
+
+
 def test_a_second_host_or_none_is_not_answered(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
         for hosts in (b"", b"Host: localhost\r\nHost: evil.example\r\n"):
@@ -146,14 +172,14 @@ class BrokenFleet:
         raise self.error
 
 
-def broken(error: Exception, folder: Path) -> Starlette:
+def broken(error: Exception, folder: Path, names: Set[str] = frozenset()) -> Starlette:
     clock = SystemClock()
     store = FakeStore(clock)
     fleet = BrokenFleet(error)
     services = Services(
         fleet, store, clock, folder, "http://h", lambda _, key, _end: key, "nats://h"
     )
-    return application(services, TOKEN)
+    return application(services, TOKEN, names)
 
 
 @pytest.mark.parametrize(

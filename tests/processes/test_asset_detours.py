@@ -154,3 +154,15 @@ def test_a_redirect_out_of_tls_is_refused(
         with pytest.raises(RedirectRefused):
             asset(server, "https").fetch(destination, limits=HASTY)
     assert plain.requests == []
+
+
+def test_an_authority_of_ones_own_is_trusted_where_it_is_handed_over(
+    destination: Path, certificate: Path
+) -> None:
+    trust = ssl.create_default_context(cafile=certificate)
+    with serving(serve()) as secured, serving(redirect(secured.url("https"))) as plain:
+        protect(secured, certificate)
+        for url in (secured.url("https"), plain.url()):
+            DownloadableAsset(url, len(CONTENT), SHA256, trust=trust).fetch(destination)
+            assert destination.read_bytes() == CONTENT
+            destination.unlink()

@@ -28,7 +28,7 @@ from harmony_fleet.embedded.data_folder import held
 from harmony_fleet.embedded.new_file import FileRefused
 from harmony_fleet.operator.sqlite_file import open_file
 
-PARTS = ("fleet.db", "token", "nats-port", "artifacts", "nats")
+PARTS = ("fleet.db", "token", "nats-port", "artifacts", "nats", "tls")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def test_a_backup_holds_everything_and_only_its_owner_can_read_it(
     fleet.cli.data.rename(tmp_path / "lost")
     assert fleet.restore() == (0, "None")
     assert contents(fleet.data) == there
-    assert len(there) >= 11
+    assert len(there) >= 14
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in fleet.data.rglob("*")}
     assert modes.pop(NAME) == 0o644
     assert set(modes.values()) == {0o600, 0o700}

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ from tests.processes.test_cli_up import up
 
 import harmony_fleet
 from harmony_fleet.embedded.accounts import Accounts, DataFolderUnusable, unusable
+from harmony_fleet.embedded.certificates import AUTHORITY_LASTS, SERVER_LASTS, WARN, Certificates
+from harmony_fleet.embedded.doctor.contents import look_at_certificates
 from harmony_fleet.embedded.doctor.examine import examine
 from harmony_fleet.embedded.doctor.finding import Finding, guarded
 from harmony_fleet.embedded.nats import usable_server
 
 HEALTHY = b'{"status": "ok", "plane_connected": true, "plane_stores": true}'
+DAY = timedelta(days=1)
+BEGUN = datetime(2026, 2, 3, tzinfo=UTC)
+LATE = BEGUN + AUTHORITY_LASTS - WARN + DAY
 API = json.dumps({"info": {"version": harmony_fleet.__version__}}).encode()
 
 
@@ -257,3 +263,39 @@ def test_credentials_that_cannot_be_read_are_not_called_damaged(tmp_path: Path) 
     with pytest.raises(DataFolderUnusable, match="Is a directory") as refusal:
         Accounts.open(tmp_path / "accounts")
     assert "damaged" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("signed", "asked", "level", "words", "mend"),
+    [
+        (BEGUN, BEGUN, "ok", "", ""),
+        (BEGUN, BEGUN + SERVER_LASTS - WARN + DAY, "warning", "of `fleet up` ends", "restart it"),
+        (BEGUN, BEGUN + SERVER_LASTS, "problem", "server.pem ended on", "restart `fleet up`"),
+        (LATE, LATE, "warning", "the authority ends on", "docs/reach.md"),
+        (LATE, BEGUN + AUTHORITY_LASTS, "problem", "ca.pem ended on", "docs/reach.md"),
+    ],
+)
+def test_certificates_that_end_or_have_ended_are_told(
+    tmp_path: Path, signed: datetime, asked: datetime, level: str, words: str, mend: str
+) -> None:
+    for now in (BEGUN, signed):
+        Certificates.open(tmp_path / "tls", ["fleet.example"], now)
+    (found,) = look_at_certificates(tmp_path, asked)
+    assert found.level == level
+    assert words in found.sentence
+    assert mend in (found.mend or "")
+
+
+def test_damaged_certificates_are_told_with_their_mend(fleet: Cli) -> None:
+    (fleet.data / "tls/ca.pem").write_text("nonsense")
+    _, found = told(fleet)
+    assert "damaged" in found["certificates"]["sentence"]
+    assert "fleet restore" in found["certificates"]["mend"]
+
+
+def test_a_readable_key_of_the_authority_is_a_problem(fleet: Cli) -> None:
+    key = fleet.data / "tls/ca.key"
+    key.chmod(0o644)
+    status, found = told(fleet)
+    assert status == 1
+    assert str(key) in found["secrets"]["sentence"]

@@ -93,8 +93,8 @@ class LocalWorld:
         self.device, self._server = one, server
         machine = one.machine
         paths = Paths(machine.versions, machine.link, machine.previous, machine.state)
-        layout = Layout(FLEET_AGENT, paths, own_descriptor=descriptor, own_version=RUNNING)
-        self.executor: UpgradeExecutor = LocalExecutor(layout, one.socket)
+        self.layout = Layout(FLEET_AGENT, paths, own_descriptor=descriptor, own_version=RUNNING)
+        self.executor: UpgradeExecutor = LocalExecutor(self.layout, one.socket)
         self.running_sha256 = hashlib.sha256(one.path_of(RUNNING).read_bytes()).hexdigest()
 
     async def publish(self, version: str, behaviour: Behaviour) -> Artifact:
@@ -220,5 +220,19 @@ def test_a_cancelled_download_ends_soon_and_what_arrived_is_kept(tmp_path: Path)
             assert done
             (left,) = made.device.machine.versions.glob("*.part")
             assert left.stat().st_size == artifact.size_bytes // 2
+
+    asyncio.run(run())
+
+
+def test_an_authority_that_cannot_be_read_is_the_devices_fault(tmp_path: Path) -> None:
+    async def run() -> None:
+        with device(tmp_path / "device") as one, artifacts() as server:
+            one.prepare()
+            layout = LocalWorld(one, server, None).layout
+            executor = LocalExecutor(layout, one.socket, ca=tmp_path / "none")
+            file = Artifact("https://127.0.0.1:1/agent", 1, "a" * 64)
+            with pytest.raises(UpgradeFault, match=str(tmp_path / "none")) as fault:
+                await executor.stage("2.0.0", file, lambda _: None)
+            assert fault.value.cause is CauseKind.DEVICE_FAULT
 
     asyncio.run(run())

@@ -83,12 +83,12 @@ def look_at_keys(data: Path) -> Iterable[Finding]:
         yield warning(KEYS, "there are none yet", "`fleet up` makes them")
 
 
-def look_at_certificates(data: Path) -> Iterable[Finding]:
+def look_at_certificates(data: Path, now: datetime | None = None) -> Iterable[Finding]:
     """Nothing where the installation was never open to a network."""
     found = Certificates(data / TLS)
     if not found.folder.is_dir():
         return
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     authority, server = found.ends()
     if authority <= now:
         yield problem(TLS_DATES, f"the authority {found.ca} ended on {authority:%Y-%m-%d}", REPLACE)
