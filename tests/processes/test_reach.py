@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.processes.reach_world import (
     up,
     up_by_hand,
 )
-from tests.processes.stand_in_api import Cli
+from tests.processes.stand_in_api import Cli, Ran
 
 from harmony_fleet.agent.upgrade.local import ask
 from harmony_fleet.agent.upgrade.local_messages import SOCKET, AskState, Machine, UnitState
@@ -108,7 +110,7 @@ def holds(path: Path, secret: str) -> bool:
 
 def test_who_trusts_another_authority_or_none_is_told_so(fleet: Cli, tmp_path: Path) -> None:
     other = Certificates.open(tmp_path / "other", ["127.0.0.1"]).ca
-    with up(fleet.data):
+    with up(fleet.data) as said:
         assert fleet("device", "list", "--json").document == {"devices": []}
         assert fleet("device", "list", "--ca", str(fleet.data / "tls/ca.pem")).status == 0
         wrong = fleet("device", "list", "--json", "--ca", str(other))
@@ -116,6 +118,7 @@ def test_who_trusts_another_authority_or_none_is_told_so(fleet: Cli, tmp_path: P
         assert str(other) in wrong.error["message"]
         none = fleet("device", "list", "--json", "--ca", str(tmp_path / "none"))
         assert (none.status, none.error["kind"]) == (2, "authority_unreadable")
+        assert from_another_machine(fleet, said["url"], tmp_path / "elsewhere").status == 0
         (fleet.data / "tls/ca.pem").rename(tmp_path / "ca.crt")
         assert fleet("device", "list").status == 2
         os.environ["FLEET_CA"] = str(tmp_path / "ca.crt")
@@ -123,6 +126,15 @@ def test_who_trusts_another_authority_or_none_is_told_so(fleet: Cli, tmp_path: P
             assert fleet("device", "list").status == 0
         finally:
             del os.environ["FLEET_CA"]
+
+
+def from_another_machine(fleet: Cli, url: str, folder: Path) -> Ran:
+    """As docs/reach.md has it."""
+    (folder / "tls").mkdir(parents=True)
+    (folder / "up.json").write_text(json.dumps({"url": url}))
+    for name in ("token", "tls/ca.pem"):
+        (folder / name).write_bytes((fleet.data / name).read_bytes())
+    return Cli(folder, fleet.capture)("device", "list")
 
 
 def test_the_api_speaks_tls_alone(fleet: Cli) -> None:
@@ -174,6 +186,32 @@ def test_an_authority_that_is_gone_is_an_outage_and_no_crash(fleet: Cli, tmp_pat
 def failures(report: str) -> set[str]:
     found: dict[str, Any] = json.loads(report)
     return {check["name"] for check in found["checks"] if not check["passed"]}
+
+
+def test_another_authority_takes_the_place_of_one_without_a_restart_of_a_device(
+    fleet: Cli, tmp_path: Path
+) -> None:
+    """As docs/reach.md has it: the device trusts both meanwhile."""
+    port = free_port()
+    following = Certificates.open(tmp_path / "next", ["localhost"])
+    with up(fleet.data, port=port) as said, ExitStack() as stack:
+        ca = authority(fleet.data)
+        pi = stack.enter_context(installed(tmp_path / "pi-1", "pi-1", said["nats_url"], ca))
+        enrol(fleet, pi, "pi-1")
+        start(pi)
+        eventually(lambda: heard(fleet, "pi-1"), "it is heard")
+        with pi.machine.ca.open("a") as file:
+            file.write(following.ca.read_text())
+        left_running = stack.pop_all()
+    with left_running:
+        before = state(pi).unit_pid
+        for name in ("ca.pem", "ca.key"):
+            shutil.copy(following.folder / name, fleet.data / "tls" / name)
+        with up(fleet.data, port=port):
+            eventually(lambda: heard(fleet, "pi-1"), "it is heard again")
+            pi.machine.ca.write_text(following.ca.read_text())
+            assert pi("--self-test").returncode == 0
+        assert state(pi).unit_pid == before
 
 
 def test_local_devices_follow_when_an_installation_is_opened_and_closed_again(

@@ -26,7 +26,7 @@ _SECRET_PLACES: Final = (
     "nats/accounts/*",
     "nats/accounts/resolver/*",
     *_TLS_SECRETS,
-    "devices/*/etc/fleet-agent/device.creds",
+    "devices/*/etc/fleet-agent/device.creds*",
     *(
         f"{folder}*/{place}"
         for folder in (ASIDE, STAGING, COMMITTED)
