@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +155,7 @@ def test_an_authority_that_comes_late_is_taken_up_without_a_restart(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_that_ended_is_found_again_and_no_socket_stays_open(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
         port = free_port()
@@ -177,32 +176,29 @@ def test_a_server_that_ended_is_found_again_and_no_socket_stays_open(
         gc.collect()  # what was left open would be complained of here
 
     asyncio.run(run())
+    assert {record.name for record in caplog.records} == {"harmony_fleet.messaging.supervision"}
 
 
-def test_attempts_that_fail_leave_no_socket_open(tmp_path: Path) -> None:
-    async def run(count: Callable[[], int]) -> None:
+@pytest.mark.parametrize("words", ["not believed", "Authorization Violation"])
+def test_attempts_that_fail_leave_no_socket_open(
+    tmp_path: Path, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the handshake, or after it."""
+
+    async def run() -> None:
         async with secured(tmp_path) as nats:
-            before = sockets()
-            endpoint = replace(nats.device_endpoint("pi-1"), ca=another_authority(tmp_path))
-            plane = Plane(endpoint, QUICK)
+            before, one, other = sockets(), nats.device_endpoint("pi-1"), nats.ca
+            mixed = replace(one.credentials, seed=nats.device_endpoint("pi-2").credentials.seed)
+            if words == "not believed":
+                other = another_authority(tmp_path)
+            plane = Plane(replace(one, credentials=mixed, ca=other), QUICK)
             await plane.start()
-            await until(lambda: count() >= 5)
+            await until(lambda: caplog.text.count(words) >= 5)
             await plane.close()
             await until(lambda: sockets() == before)
         gc.collect()
 
-    failures = list[str]()
-
-    class Counting(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            failures.append(record.getMessage())
-
-    logger, handler = logging.getLogger("harmony_fleet.messaging.supervision"), Counting()
-    logger.addHandler(handler)
-    try:
-        asyncio.run(run(lambda: len(failures)))
-    finally:
-        logger.removeHandler(handler)
+    asyncio.run(run())
 
 
 def test_a_socket_that_a_frozen_server_never_drains_is_given_back(tmp_path: Path) -> None:

@@ -55,10 +55,11 @@ def test_a_key_is_made_for_its_owner_alone_and_shown_by_its_public_half(tmp_path
 def test_a_second_run_says_the_same_and_changes_nothing(tmp_path: Path) -> None:
     key = key_in(tmp_path)
     public = key.public()
-    assert accept(key, signed(public))
+    jwt = signed(public)
+    assert accept(key, jwt)
     before = files(tmp_path)
     assert key_in(tmp_path).public() == public
-    assert not accept(key_in(tmp_path), signed(public) + "\n")
+    assert not accept(key_in(tmp_path), jwt + "\n")
     assert files(tmp_path) == before
 
 
@@ -91,10 +92,11 @@ def test_a_device_that_was_given_a_whole_file_keeps_the_key_in_it(tmp_path: Path
 
 def test_modes_that_let_others_read_are_put_right(tmp_path: Path) -> None:
     key = key_in(tmp_path)
-    accept(key, signed(key.public()))
+    jwt = signed(key.public())
+    accept(key, jwt)
     for file in (key.file, key.credentials):
         file.chmod(0o644)
-    assert not accept(key, signed(key.public()))
+    assert not accept(key, jwt)
     assert {mode for mode, *_ in files(tmp_path).values()} == {0o600}
 
 
