@@ -121,6 +121,14 @@ def test_no_certificate_outlives_its_authority_nor_is_renewed_in_vain(
     assert contents(tmp_path) == made
 
 
+def test_an_authority_that_has_ended_signs_nothing(tmp_path: Path) -> None:
+    opened(tmp_path)
+    left = contents(tmp_path)
+    with pytest.raises(DataFolderUnusable, match=r"ca\.pem ended on 2036-02-04.*docs/reach\.md"):
+        opened(tmp_path, NOW + AUTHORITY_LASTS)
+    assert contents(tmp_path) == left
+
+
 def test_an_authority_that_was_cut_off_while_it_was_made_is_made_anew(tmp_path: Path) -> None:
     opened(tmp_path)
     for name in ("ca.pem", "server.pem"):

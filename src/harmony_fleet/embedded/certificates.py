@@ -65,6 +65,7 @@ class Certificates:
             if not found.ca.exists():
                 found._make_authority(now)
             authority = x509.load_pem_x509_certificate(found.ca.read_bytes())
+            found._heed_end(authority.not_valid_after_utc, now)
             if due(found._server(), authority, frozenset(names), now):
                 found._sign_server(authority, frozenset(names), now)
                 logger.info("signed a new certificate for %s", ", ".join(sorted(names)))
@@ -72,11 +73,6 @@ class Certificates:
             raise unusable(folder, error) from error
         except (ValueError, TypeError) as error:
             raise found._damaged(error) from error
-        if authority.not_valid_after_utc - now < WARN:
-            logger.warning(
-                "the authority %s ends on %s: docs/reach.md says how to replace it",
-                *(found.ca, f"{authority.not_valid_after_utc:%Y-%m-%d}"),
-            )
         return found
 
     @property
@@ -110,6 +106,19 @@ class Certificates:
         with suppress(OSError, ValueError):
             return x509.load_pem_x509_certificate(self.server.read_bytes())
         return None
+
+    def _heed_end(self, ends: datetime, now: datetime) -> None:
+        """Of the authority. Once it has ended, no device believes what it signs."""
+        if ends <= now:
+            raise DataFolderUnusable(
+                f"the authority {self.ca} ended on {ends:%Y-%m-%d}, and no device believes it any "
+                "more: docs/reach.md says how to replace it"
+            )
+        if ends - now < WARN:
+            logger.warning(
+                "the authority %s ends on %s: docs/reach.md says how to replace it in time",
+                *(self.ca, f"{ends:%Y-%m-%d}"),
+            )
 
     def _make_authority(self, now: datetime) -> None:
         if self.server.exists():
