@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from tests.processes.reach_world import (
@@ -31,6 +31,8 @@ from harmony_fleet.embedded.certificates import Certificates
 from harmony_fleet.embedded.start_local import LocalDevices
 from harmony_fleet.messaging.credentials import decode_seed
 from harmony_fleet.release.build import artifact_name, build
+
+NEW: Final = "1.1.0"
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:
@@ -87,16 +89,19 @@ def test_a_device_whose_key_never_left_it_is_upgraded_over_tls(fleet: Cli, tmp_p
             enrol(fleet, pi, "pi-1")
             start(pi)
             eventually(lambda: heard(fleet, "pi-1"), "it is heard")
-            build("1.1.0", tmp_path / "dist")
-            file = tmp_path / "dist" / artifact_name("1.1.0")
-            assert fleet("release", "add", str(file)).status == 0
-            asked = fleet("upgrade", "pi-1", "--to", "1.1.0", "--wait")
+            publish(fleet, tmp_path)
+            asked = fleet("upgrade", "pi-1", "--to", NEW, "--wait")
             assert asked.status == 0, asked.out + asked.err
-            assert heard(fleet, "pi-1", "1.1.0")
+            assert heard(fleet, "pi-1", NEW)
             secret = pi.key.read_text().strip()
             assert not any(holds(path, secret) for path in files(tmp_path) - files(pi.key.parent))
             assert "Traceback" not in pi.log()
     assert secret not in fleet.data.with_suffix(".log").read_text()
+
+
+def publish(fleet: Cli, folder: Path) -> None:
+    build(NEW, folder / "dist")
+    assert fleet("release", "add", str(folder / "dist" / artifact_name(NEW))).status == 0
 
 
 def files(folder: Path) -> set[Path]:
@@ -169,6 +174,10 @@ def test_an_authority_that_is_gone_is_an_outage_and_no_crash(fleet: Cli, tmp_pat
             start(pi)
             eventually(lambda: heard(fleet, "pi-1"), "it is heard")
             pi.machine.ca.unlink()
+            publish(fleet, tmp_path)
+            assert fleet("upgrade", "pi-1", "--to", NEW, "--wait").status == 1
+            ended = fleet("device", "show", "pi-1", "--json").document["upgrade"]
+            assert (ended["phase"], ended["cause"]["kind"]) == ("Failed", "device_fault")
             first = state(pi).unit_pid
             assert first is not None
             os.kill(first, signal.SIGKILL)
