@@ -13,10 +13,9 @@ from harmony_fleet.embedded.accounts import DataFolderUnusable
 from harmony_fleet.embedded.certificates import (
     AUTHORITY_LASTS,
     SERVER_LASTS,
-    SERVER_RENEWED,
     Certificates,
-    names_of,
 )
+from harmony_fleet.embedded.signing import SERVER_RENEWED, names_of
 
 NOW = datetime(2026, 2, 3, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -5,10 +5,8 @@ Rules
    every device would be locked out. Its key is needed only where something has to be signed.
 2. A server certificate is renewed at a start only, so it outlives any run: it is signed anew once
    less than two years are left of it, or where it is not for the names of now.
-3. Both are valid from 1970 on: that is where a device without a clock battery begins.
 """
 
-import ipaddress
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,19 +16,17 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from harmony_fleet.agent.upgrade.durable import replacing, sync, write_file
 from harmony_fleet.embedded.accounts import DataFolderUnusable, unusable
+from harmony_fleet.embedded.signing import authority_certificate, due, server_certificate
 
 CA: Final = "ca.pem"
 CA_KEY: Final = "ca.key"
@@ -39,11 +35,8 @@ SERVER: Final = "server.pem"
 
 AUTHORITY_LASTS: Final = timedelta(days=3653)
 SERVER_LASTS: Final = timedelta(days=3 * 365)
-SERVER_RENEWED: Final = timedelta(days=2 * 365)
-"""Before its end."""
 WARN: Final = timedelta(days=365)
 """Before the authority's end: each device needs a new file by then."""
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +123,7 @@ class Certificates:
         key = ec.generate_private_key(ec.SECP256R1())
         write_file(self.folder / CA_KEY, _pem(key))
         with replacing(self.ca, 0o644) as file:
-            file.write(_authority(key, now + AUTHORITY_LASTS).public_bytes(Encoding.PEM))
+            file.write(authority_certificate(key, now + AUTHORITY_LASTS).public_bytes(Encoding.PEM))
         sync(self.folder.parent)
 
     def _sign_server(
@@ -138,7 +131,7 @@ class Certificates:
     ) -> None:
         key, signer = ec.generate_private_key(ec.SECP256R1()), self._signer(authority)
         ends = min(now + SERVER_LASTS, authority.not_valid_after_utc)
-        certificate = _certificate(authority, signer, key.public_key(), names, ends)
+        certificate = server_certificate(authority, signer, key.public_key(), names, ends)
         write_file(self.server, _pem(key) + certificate.public_bytes(Encoding.PEM))
 
     def _signer(self, authority: x509.Certificate) -> ec.EllipticCurvePrivateKey:
@@ -155,96 +148,6 @@ class Certificates:
         ):
             raise ValueError(f"{CA_KEY} is not the key of {CA}")
         return key
-
-
-def due(
-    server: x509.Certificate | None,
-    authority: x509.Certificate,
-    names: frozenset[str],
-    now: datetime,
-) -> bool:
-    """Whether the server needs a certificate other than the one it has."""
-    if server is None or names_of(server) != names:
-        return True
-    try:
-        server.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return True
-    wanted = min(now + SERVER_RENEWED, authority.not_valid_after_utc)
-    return server.not_valid_after_utc < wanted
-
-
-def names_of(certificate: x509.Certificate) -> frozenset[str]:
-    """The host names and addresses that it is for."""
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return frozenset()
-    addresses = (str(ip) for ip in found.get_values_for_type(x509.IPAddress))
-    return frozenset({*found.get_values_for_type(x509.DNSName), *addresses})
-
-
-def _authority(key: ec.EllipticCurvePrivateKey, ends: datetime) -> x509.Certificate:
-    """Its name holds a part of its key: while one takes another's place, both are trusted."""
-    own_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    name = _named(f"harmony-fleet {own_key.digest.hex()[:16]}")
-    builder = _begun(name, name, key.public_key(), ends)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
-    return builder.add_extension(own_key, critical=False).sign(key, SHA256())
-
-
-def _certificate(
-    authority: x509.Certificate,
-    signer: ec.EllipticCurvePrivateKey,
-    public_key: ec.EllipticCurvePublicKey,
-    names: frozenset[str],
-    ends: datetime,
-) -> x509.Certificate:
-    own_key = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    builder = _begun(_named("harmony-fleet"), authority.subject, public_key, ends)
-    for extension, critical in (
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_usage(signs_certificates=False), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectAlternativeName([_general(name) for name in sorted(names)]), False),
-        (own_key, False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
-    ):
-        builder = builder.add_extension(extension, critical)
-    return builder.sign(signer, SHA256())
-
-
-def _begun(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, ends: datetime
-) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-    return builder.not_valid_before(_BEGINNING).not_valid_after(ends)
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _named(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
