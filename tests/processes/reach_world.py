@@ -42,7 +42,8 @@ def free_port() -> int:
 @contextmanager
 def up(data: Path, *, tls: bool = True, port: int | None = None) -> Iterator[dict[str, Any]]:
     """`fleet up` as a process; gives what it announced."""
-    argv = [sys.executable, "-c", UP, str(data), "tls" if tls else "plain", str(port or 0)]
+    argv = [sys.executable, "-c", UP, str(data), "tls" if tls else "plain"]
+    argv.append(str(port or free_port()))  # tests beside each other cannot all have 4222
     with _announced(data, argv) as (process, said):
         assert said == "ready\n", data.with_suffix(".log").read_text()
         yield json.loads((data / "up.json").read_text())
