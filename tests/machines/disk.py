@@ -5,6 +5,7 @@ that gets full, goes bad or loses what was not synced, on an ext4 of its own in 
 """
 
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.machines.hub import Hub
 
 _ROOMY = 2 << 30
 """Bytes, and a sparse file."""
+_DETACHED_S = 20.0
 _NO_LAYER_ON = ("overlayfs",)
 """Such a file system holds no upper layer of another one."""
 
@@ -58,6 +60,7 @@ class Disk:
         self.hub.run("umount", str(self.root))
         if self.size_bytes is not None:
             self.hub.run("umount", str(self.folder / "layer"))
+            self._wait_detached()
 
     def lose_unsynced(self) -> None:
         """Whoever writes on gets errors. Of a folder nothing is lost: its power stays on."""
@@ -69,6 +72,12 @@ class Disk:
         device = self.hub.run("findmnt", "-no", "SOURCE", str(self.folder / "layer")).strip()
         trigger = f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error"
         self.hub.run("sh", "-c", f"echo a test wants it >{trigger}")
+
+    def _wait_detached(self) -> None:
+        """Until then a new mount is the old one again, with what it still had in memory."""
+        ends_s = time.monotonic() + _DETACHED_S
+        while self.hub.run("losetup", "--associated", str(self._ext4)):
+            assert time.monotonic() < ends_s, f"{self._ext4} is still mounted somewhere"
 
     @property
     def _ext4(self) -> Path:

@@ -4,7 +4,7 @@ All that a machine is, is in here: its mounts, its link, its processes. The firs
 ends when the test process does, however that ends, and with it the kernel ends, unmounts and
 detaches all of it. Only empty cgroups are left then; the next hub removes them.
 
-The network is the hub's own: 10.77.0.1 on a bridge, and nothing beyond it. A control plane that the
+The network is the hub's own: 10.77.0.1 at a switch, and nothing beyond it. A control plane that the
 machines should reach is started inside `Hub.inside`.
 """
 
@@ -14,10 +14,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count, cycle
 from pathlib import Path
 
 ADDRESS = "10.77.0.1"
-BRIDGE = "hub"
+BRIDGE = "switch"
+PLUG = "to-1"
+"""The switch's end of the hub's own cable."""
 CGROUPS = Path("/sys/fs/cgroup")
 """As seen in here: the hub's own cgroup is the root, version 2 alone, whatever the host has."""
 _PREFIX = "harmony-fleet-tests-"
@@ -44,8 +47,11 @@ for name in $(cat {CGROUPS}/cgroup.controllers); do
 done
 ip link set lo up
 ip link add {BRIDGE} type bridge
-ip address add {ADDRESS}/24 dev {BRIDGE}
 ip link set {BRIDGE} up
+ip link add {PLUG} type veth peer eth0
+ip link set {PLUG} master {BRIDGE} up
+ip address add {ADDRESS}/24 dev eth0
+ip link set eth0 up
 echo $1
 exec "$2" -c 'import signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -55,8 +61,9 @@ sys.stdin.read()'
 _SWEEP = f"""
 mount -t cgroup2 cgroup2 {CGROUPS}
 for folder in {CGROUPS}/{_PREFIX}*; do
-    pid=${{folder#{CGROUPS}/{_PREFIX}}}
-    [ $pid = "$1" ] || [ ! -d /proc/$pid ] || continue
+    name=${{folder##*/}}
+    pid=${{name##*-}}
+    [ $name = "$1" ] || [ ! -d /proc/$pid ] || continue
     [ ! -d $folder ] || find $folder -depth -type d -exec rmdir {{}} +
 done
 """
@@ -71,14 +78,17 @@ class Refused(Exception):
 
 
 class Hub:
-    """Of one test process; `close` it at the end."""
+    """`close` it at the end."""
+
+    _counted = count(1)
 
     def __init__(self, folder: Path) -> None:
         """Raises HubFailed. Machines have their disks in `folder`."""
         self.folder = folder
-        _sweep()
+        self._cgroup = f"{_PREFIX}{next(self._counted)}-{os.getpid()}"
+        _sweep(self._cgroup)
         argv = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
-        words = ("sh", "-c", _SETUP, "sh", f"{_PREFIX}{os.getpid()}", _INSIDE, sys.executable)
+        words = ("sh", "-c", _SETUP, "sh", self._cgroup, _INSIDE, sys.executable)
         with (folder / "hub.log").open("w") as log:
             self._process = subprocess.Popen(
                 [*argv, *words],
@@ -95,16 +105,22 @@ class Hub:
             said = (folder / "hub.log").read_text().strip().splitlines() or ["it said nothing"]
             raise HubFailed(f"no namespaces of its own for the tests' machines: {said[-1]}")
         self.pid = int(pid)
-        self._numbers = iter(range(11, 250))
+        self._numbers = cycle(range(11, 251))
+        self._taken: set[int] = set()
 
     @property
     def root(self) -> Path:
         """Its mounts and its /run, as the test process may reach them."""
         return Path(f"/proc/{self.pid}/root")
 
-    def next_number(self) -> int:
-        """The last part of an address that no machine has had."""
-        return next(self._numbers)
+    def take_number(self) -> int:
+        """The last part of an address that nobody has, nor had of late."""
+        number = next(each for each in self._numbers if each not in self._taken)
+        self._taken.add(number)
+        return number
+
+    def give_back(self, number: int) -> None:
+        self._taken.discard(number)
 
     def argv(self, *argv: str) -> list[str]:
         """So that it runs among the machines' mounts and pids, and ends with the hub."""
@@ -135,7 +151,7 @@ class Hub:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
-        _sweep()
+        _sweep(self._cgroup)
 
 
 @contextmanager
@@ -147,11 +163,13 @@ def hub_at(folder: Path) -> Iterator[Hub]:
         hub.close()
 
 
-def run(argv: Sequence[str], stdin: str = "") -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, input=stdin, cwd="/")
+def run(argv: Sequence[str], stdin: bytes = b"") -> str:
+    """What it printed. Raises Refused."""
+    done = subprocess.run(argv, capture_output=True, input=stdin, cwd="/")
     if done.returncode != 0:
-        raise Refused(f"{' '.join(argv)}: status {done.returncode}: {done.stderr or done.stdout}")
-    return done.stdout
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise Refused(f"{' '.join(argv)}: status {done.returncode}: {said}")
+    return done.stdout.decode(errors="replace")
 
 
 def _enter(descriptor: int) -> None:
@@ -160,7 +178,7 @@ def _enter(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _sweep() -> None:
-    """The cgroups of hubs that are gone, and our own: a process has one hub at a time."""
-    argv = ("unshare", "--mount", "sh", "-c", _SWEEP, "sh", str(os.getpid()))
+def _sweep(own: str) -> None:
+    """The cgroups of hubs whose test process is gone, and of this one."""
+    argv = ("unshare", "--mount", "sh", "-c", _SWEEP, "sh", own)
     subprocess.run(argv, capture_output=True, cwd="/")

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+LIMIT_S = 300.0
+"""It takes half a minute where the mirror is near."""
 _CHECKOUT = Path(__file__).parents[2]
 _PACKAGES = (
     "systemd-sysv",
@@ -41,17 +43,19 @@ _MASKED = (
     "systemd-firstboot.service",
 )
 """What a machine of a test must not do on its own account."""
-_SSHD = "PermitRootLogin prohibit-password\\nPasswordAuthentication no\\nUseDNS no\\n"
-_HOOKS = (
-    f'cd "$1/etc/systemd/system" && for unit in {" ".join(_MASKED)};'
-    " do ln -sf /dev/null $unit; done",
-    'ln -sf /lib/systemd/system/multi-user.target "$1/etc/systemd/system/default.target"',
-    f"printf '{_SSHD}' > \"$1/etc/ssh/sshd_config.d/tests.conf\"",
-    'cd "$1/etc/ssh" && rm -f ssh_host_*'
-    " && ssh-keygen -q -t ed25519 -N '' -C machine -f ssh_host_ed25519_key",
-    ': > "$1/etc/machine-id"; rm -f "$1/var/lib/dbus/machine-id" "$1/etc/resolv.conf"',
-    'mkdir -p "$1/var/log/journal"',
-)
+_SSHD = "PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no"
+_SETTLE = f"""
+set -e
+cd "$1/etc"
+for unit in {" ".join(_MASKED)}; do ln -sf /dev/null systemd/system/$unit; done
+ln -sf /lib/systemd/system/multi-user.target systemd/system/default.target
+echo "{_SSHD}" >ssh/sshd_config.d/tests.conf
+rm -f ssh/ssh_host_* resolv.conf "$1/var/lib/dbus/machine-id"
+ssh-keygen -q -t ed25519 -N "" -C machine -f ssh/ssh_host_ed25519_key
+: >machine-id
+mkdir -p "$1/var/log/journal"
+"""
+"""Each machine gets an id of its own at its first boot; its journal outlives its boots."""
 HOST_KEY = Path("etc/ssh/ssh_host_ed25519_key.pub")
 
 
@@ -73,9 +77,9 @@ class Recipe:
             "--format=directory",
             f"--include={','.join(_PACKAGES)}",
             '--aptopt=Acquire::Retries "1"',
-            '--aptopt=Acquire::http::Timeout "15"',
+            '--aptopt=Acquire::http::Timeout "5"',
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            *(f"--customize-hook={hook}" for hook in _HOOKS),
+            f"--customize-hook={_SETTLE}",
             self.suite,
             str(target),
         ]
@@ -91,7 +95,8 @@ RECIPES = (DEBIAN_12, DEBIAN_13)
 
 
 def cache() -> Path:
-    return Path(os.environ.get("HARMONY_FLEET_CACHE") or _CHECKOUT / ".cache") / "machines"
+    folder = os.environ.get("HARMONY_FLEET_CACHE") or _CHECKOUT / ".cache"
+    return Path(folder).resolve() / "machines"
 
 
 def image(recipe: Recipe) -> Path:
@@ -101,32 +106,46 @@ def image(recipe: Recipe) -> Path:
         return found
     if shutil.which("mmdebstrap") is None:
         raise NoImage(f"there is no image of {recipe.name}, and mmdebstrap is not installed")
-    with _alone(recipe):
+    with _alone(recipe) as lock:
         if not found.exists():
-            _build(recipe, found)
+            _build(recipe, found, lock)
     return found
 
 
-def _build(recipe: Recipe, found: Path) -> None:
-    for stale in cache().glob(f".{recipe.name}-*"):
-        shutil.rmtree(stale)
-    target = cache() / f".{found.name}"
-    done = subprocess.run(recipe.argv(target), capture_output=True, text=True)
+def _build(recipe: Recipe, found: Path, lock: int) -> None:
+    """mmdebstrap holds the lock as well: it may outlive the process that began it."""
+    target = found.with_name(f".{recipe.name}")
+    shutil.rmtree(target, ignore_errors=True)
+    argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *recipe.argv(target)]
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=LIMIT_S,
+            pass_fds=(lock,),
+        )
+    except subprocess.TimeoutExpired:
+        raise NoImage(f"no image of {recipe.name} could be built in {LIMIT_S:.0f} s") from None
     if done.returncode != 0:
-        shutil.rmtree(target, ignore_errors=True)
-        said = [line for line in done.stderr.splitlines() if line.startswith(("E:", "Err:", "W:"))]
-        reason = (said or done.stderr.splitlines() or ["it said nothing"])[0]
-        raise NoImage(f"the image of {recipe.name} could not be built: {reason}")
+        raise NoImage(f"no image of {recipe.name} could be built: {_reason(done.stderr)}")
     target.rename(found)
 
 
+def _reason(said: str) -> str:
+    """apt's first complaint: what follows is how the others fared after it."""
+    lines = said.splitlines() or ["it said nothing"]
+    return next((line for line in lines if line.startswith("E: ")), lines[-1])
+
+
 @contextmanager
-def _alone(recipe: Recipe) -> Iterator[None]:
-    """However many test processes want it at once. The lock goes with its holder."""
+def _alone(recipe: Recipe) -> Iterator[int]:
+    """However many test processes want it at once."""
     cache().mkdir(parents=True, exist_ok=True)
     with (cache() / f"{recipe.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 def main() -> None:

@@ -8,11 +8,9 @@ through /proc: an absolute link in them would lead into the files of this machin
 """
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.machines import ssh
 from tests.machines.disk import Disk
@@ -110,8 +108,8 @@ class Machine:
             self.disk.unmount()
             self.disk.mount()
 
-    def run(self, *argv: str, stdin: str = "") -> str:
-        """What it printed. Raises Refused. In no unit: the machine's limits are not for it."""
+    def run(self, *argv: str, stdin: bytes = b"") -> str:
+        """What it printed. Raises Refused, MachineOff. It runs in no unit of the machine's."""
         return run(self.argv(*argv), stdin)
 
     def argv(self, *argv: str) -> list[str]:
@@ -139,14 +137,10 @@ class Machine:
         """Its lines, of all boots."""
         return self.run("journalctl", "-q", "-o", "cat", "-u", unit).splitlines()
 
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        self.run("sh", "-c", _WRITE, "sh", path, f"{mode:o}", stdin=text)
-
-    def put(self, file: Path, path: str, mode: int = 0o755) -> None:
-        """A file of any bytes."""
-        with file.open("rb") as content:
-            argv = self.argv("sh", "-c", _WRITE, "sh", path, f"{mode:o}")
-            subprocess.run(argv, stdin=content, check=True, capture_output=True, cwd="/")
+    def write(self, path: str, content: bytes | str, mode: int = 0o644) -> None:
+        """Its folders are made; nothing is synced."""
+        data = content.encode() if isinstance(content, str) else content
+        self.run("sh", "-c", _WRITE, "sh", path, f"{mode:o}", stdin=data)
 
     def read(self, path: str) -> str:
         return self.run("cat", path)

@@ -1,4 +1,4 @@
-"""The links of the machines: each has a network of its own, tied to the hub's bridge by one cable.
+"""The links of the machines: each has a network of its own, tied to the hub's switch by one cable.
 
 It outlives the machine's boots: what was cut stays cut until it is mended.
 """
@@ -7,23 +7,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.machines.hub import BRIDGE, Hub
+from tests.machines.hub import BRIDGE, PLUG, Hub
 
 INTERFACE = "eth0"
+_NOTHING, _ALL = "0", "3"
+"""The states of a bridge's port: disabled, forwarding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     hub: Hub
     network: str
-    address: str
-    plug: str
-    """The hub's end of the cable."""
+    number: int
+
+    @property
+    def address(self) -> str:
+        return f"10.77.0.{self.number}"
+
+    @property
+    def plug(self) -> str:
+        """The switch's end of the cable."""
+        return f"to-{self.number}"
 
     @classmethod
     def lay(cls, hub: Hub, name: str) -> "Link":
-        number = hub.next_number()
-        link = cls(hub, name, f"10.77.0.{number}", f"to-{number}")
+        link = cls(hub, name, hub.take_number())
         hub.run("ip", "netns", "add", name)
         hub.run("ip", "link", "add", link.plug, "type", "veth", "peer", INTERFACE, "netns", name)
         hub.run("ip", "link", "set", link.plug, "master", BRIDGE, "up")
@@ -35,20 +43,25 @@ class Link:
     def remove(self) -> None:
         self.hub.run("ip", "link", "delete", self.plug)
         self.hub.run("ip", "netns", "delete", self.network)
+        self.hub.give_back(self.number)
 
     def cut(self) -> None:
-        """As if the cable were drawn at the switch: the machine's connections stay open."""
-        self.hub.run("ip", "link", "set", self.plug, "down")
+        """Packets are lost without a word, both ways: the machine sees its cable in its place."""
+        _let(self.hub, self.plug, _NOTHING)
 
     def mend(self) -> None:
-        self.hub.run("ip", "link", "set", self.plug, "up")
+        _let(self.hub, self.plug, _ALL)
 
 
 @contextmanager
 def hub_cut_off(hub: Hub) -> Iterator[None]:
-    """No machine reaches the hub, nor another machine, meanwhile."""
-    hub.run("ip", "link", "set", BRIDGE, "down")
+    """No machine reaches the hub meanwhile, nor it a machine; they reach each other."""
+    _let(hub, PLUG, _NOTHING)
     try:
         yield
     finally:
-        hub.run("ip", "link", "set", BRIDGE, "up")
+        _let(hub, PLUG, _ALL)
+
+
+def _let(hub: Hub, plug: str, through: str) -> None:
+    hub.run("bridge", "link", "set", "dev", plug, "state", through)

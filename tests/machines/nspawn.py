@@ -1,11 +1,16 @@
 """One machine's power: systemd-nspawn on its root folder, and what it tells of the boots.
 
-All processes of a machine are in a cgroup of its own: so they are found, and killed at once.
+All processes of a machine are in a cgroup of its own, where they are found. They are killed by way
+of the first of them, with which the kernel ends the others: `cgroup.kill` would spoil the cgroup,
+as some kernels then also kill what a later boot puts into it by clone3.
 """
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,15 +97,16 @@ class Nspawn:
         self._process.wait(limit_s)
 
     def kill(self) -> None:
-        """Every process at once; also where it is just being booted again."""
+        """Every process at once, be the machine up, on its way up, or just between two boots."""
         while self.on():
-            (self._cgroup / "cgroup.kill").write_text("1")
-            time.sleep(0.002)
+            with suppress(MachineOff, ProcessLookupError):
+                os.kill(self.leader(), signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self.wait_off(0.05)
 
     def leader(self) -> int:
         """The machine's first process, as the test process knows it. Raises MachineOff."""
-        init = self._cgroup / "payload/init.scope"
-        for pid in _pids(init) if self.on() else ():
+        for pid, _ in self._payload() if self.on() else ():
             if _pid_inside(pid) == 1:
                 return pid
         raise MachineOff(f"{self._name} is not up")
@@ -108,13 +114,18 @@ class Nspawn:
     def processes(self) -> list[Process]:
         """Those that the machine itself started; not what `run` does in it."""
         found = []
-        payload = self._cgroup / "payload"
-        for cgroup in payload.rglob("cgroup.procs"):
-            for pid in _pids(cgroup.parent):
-                words = _read(Path(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
-                if (inside := _pid_inside(pid)) is not None:
-                    found.append(Process(inside, tuple(words), _unit(cgroup.parent, payload)))
+        for pid, unit in self._payload():
+            words = _read(Path(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
+            if (inside := _pid_inside(pid)) is not None:
+                found.append(Process(inside, tuple(words), unit))
         return found
+
+    def _payload(self) -> Iterator[tuple[int, str]]:
+        """The pids, as the test process knows them, each with its unit."""
+        payload = self._cgroup / "payload"
+        for cgroup in (payload, *payload.rglob("*/")):
+            for pid in _read(cgroup / "cgroup.procs").split():
+                yield int(pid), _unit(cgroup, payload)
 
     def close(self) -> None:
         self.kill()
@@ -124,10 +135,6 @@ class Nspawn:
     @property
     def _console(self) -> Path:
         return self._disk.folder / "console.log"
-
-
-def _pids(cgroup: Path) -> Iterator[int]:
-    yield from map(int, _read(cgroup / "cgroup.procs").split())
 
 
 def _pid_inside(pid: int) -> int | None:
@@ -141,7 +148,7 @@ def _pid_inside(pid: int) -> int | None:
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError, OSError):
+    except OSError:  # it has ended, or is gone
         return ""
 
 

@@ -1,0 +1,38 @@
+"""Machines for tests: one hub for each test process; each test has machines of its own.
+
+Where this machine cannot boot them the tests are skipped, in a sentence that says why.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.machines.hub import Hub, hub_at
+from tests.machines.image import NoImage, image
+from tests.machines.machine import Kind, Machine, machine
+from tests.machines.why_not import why_not
+
+Boot = Callable[[str, Kind], Machine]
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    if why := why_not():
+        pytest.skip(why)
+    with hub_at(tmp_path_factory.mktemp("hub")) as made:
+        yield made
+
+
+@pytest.fixture
+def boot(hub: Hub) -> Iterator[Boot]:
+    """`boot("pi-1", Kind())`: a machine that is up, and gone after the test."""
+    with ExitStack() as machines:
+
+        def booted(name: str, kind: Kind) -> Machine:
+            try:
+                image(kind.recipe)
+            except NoImage as error:
+                pytest.skip(str(error))
+            return machines.enter_context(machine(hub, name, kind))
+
+        yield booted
