@@ -28,6 +28,7 @@ _CLONE_NEWNET = 0x40000000
 _SETUP = f"""
 set -e
 read pid rest </proc/self/stat
+mount --make-rshared /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/netns
@@ -36,7 +37,9 @@ mkdir {CGROUPS}/$1
 echo 0 >{CGROUPS}/$1/cgroup.procs
 exec unshare --cgroup sh -ec "$2" sh $pid "$3"
 """
-"""The pid is read before /proc is ours: it is the one that the test process knows us by."""
+"""The pid is read before /proc is ours: it is the one that the test process knows us by. Shared,
+in here alone: nspawn takes copies of all mounts along, which only so go when ours do.
+"""
 _INSIDE = f"""
 umount {CGROUPS}
 mount -t cgroup2 cgroup2 {CGROUPS}
