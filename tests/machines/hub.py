@@ -4,8 +4,8 @@ All that a machine is, is in here: its mounts, its link, its processes. The firs
 ends when the test process does, however that ends, and with it the kernel ends, unmounts and
 detaches all of it. Only empty cgroups are left then; the next hub removes them.
 
-The network is the hub's own: 10.77.0.1 at a switch, and nothing beyond it. A control plane that the
-machines should reach is started inside `Hub.inside`.
+The network is the hub's own: 10.77.0.1 and the machines at one switch, and nothing beyond it. A
+control plane that the machines should reach is started inside `Hub.inside`.
 """
 
 import ctypes
@@ -23,6 +23,8 @@ PLUG = "to-1"
 """The switch's end of the hub's own cable."""
 CGROUPS = Path("/sys/fs/cgroup")
 """As seen in here: the hub's own cgroup is the root, version 2 alone, whatever the host has."""
+_NETWORK = "hub"
+"""Beside the machines' networks: in that of the switch, the switch would answer for it."""
 _PREFIX = "harmony-fleet-tests-"
 _CLONE_NEWNET = 0x40000000
 _SETUP = f"""
@@ -48,13 +50,14 @@ echo 0 >{CGROUPS}/hub/cgroup.procs
 for name in $(cat {CGROUPS}/cgroup.controllers); do
     echo +$name >{CGROUPS}/cgroup.subtree_control || true
 done
-ip link set lo up
 ip link add {BRIDGE} type bridge
 ip link set {BRIDGE} up
-ip link add {PLUG} type veth peer eth0
+ip netns add {_NETWORK}
+ip link add {PLUG} type veth peer eth0 netns {_NETWORK}
 ip link set {PLUG} master {BRIDGE} up
-ip address add {ADDRESS}/24 dev eth0
-ip link set eth0 up
+ip -n {_NETWORK} link set lo up
+ip -n {_NETWORK} address add {ADDRESS}/24 dev eth0
+ip -n {_NETWORK} link set eth0 up
 echo $1
 exec "$2" -c 'import signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -140,7 +143,7 @@ class Hub:
         Only the network is another: files and pids stay those of the test process.
         """
         with Path("/proc/thread-self/ns/net").open() as own:
-            with Path(f"/proc/{self.pid}/ns/net").open() as hub:
+            with (self.root / "run/netns" / _NETWORK).open() as hub:
                 _enter(hub.fileno())
             try:
                 yield
