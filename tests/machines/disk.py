@@ -39,7 +39,7 @@ class Disk:
         if size_bytes is not None:
             with disk._ext4.open("wb") as file:
                 file.truncate(size_bytes)
-            hub.run("mke2fs", "-q", "-t", "ext4", "-m", "0", "-F", str(disk._ext4))
+            hub.run("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-F", str(disk._ext4))
         return disk
 
     @property

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.machines.conftest import Boot
+from tests.machines.faults import disk_full, mounted
 from tests.machines.hub import ADDRESS, Hub, Refused
 from tests.machines.image import DEBIAN_12, DEBIAN_13, Recipe
 from tests.machines.machine import Kind, Machine
@@ -125,14 +126,23 @@ def test_a_link_that_was_cut_stays_cut_over_a_boot(boot: Boot, hub: Hub) -> None
 
 def test_a_small_disk_gets_full_and_a_bad_one_read_only(boot: Boot) -> None:
     pi = boot("pi-1", Kind(disk_bytes=SMALL))
-    with pytest.raises(Refused, match="No space left on device"):
-        pi.run("dd", "if=/dev/zero", "of=/var/filler", "bs=1M")
-    pi.run("rm", "/var/filler")
+    with disk_full(pi), pytest.raises(Refused, match="No space left on device"):
+        pi.write("/var/one", "byte")
     pi.write("/var/again", "there is room")
     pi.disk.turn_read_only()
     with pytest.raises(Refused, match="Read-only file system"):
         pi.write("/var/again", "no")
     assert pi.read("/var/again") == "there is room"
+
+
+def test_a_folder_may_refuse_to_be_written_or_to_have_its_programs_run(boot: Boot) -> None:
+    pi = boot("pi-1", Kind())
+    pi.write("/opt/program", "#!/bin/sh\necho it runs\n", 0o755)
+    with mounted(pi, "/opt", "noexec"), pytest.raises(Refused, match="status 203"):
+        pi.unit_run("program", "/opt/program")
+    with mounted(pi, "/opt", "ro"), pytest.raises(Refused, match="Read-only file system"):
+        pi.write("/opt/program", "")
+    assert pi.unit_run("program", "/opt/program") == "it runs\n"
 
 
 def sleeper(machine: Machine) -> int | None:
