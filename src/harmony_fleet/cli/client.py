@@ -126,6 +126,10 @@ class FleetClient:
         days = {} if valid_days is None else {"valid_days": valid_days}
         return self._post("/api/v1/devices", {**document, "public_key": public_key, **days})
 
+    def plane(self) -> bytes:
+        """Where devices reach the message plane."""
+        return self.get("/api/v1/plane")
+
     def releases(self) -> bytes:
         return self.get("/api/v1/releases")
 

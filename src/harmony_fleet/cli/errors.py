@@ -23,6 +23,7 @@ _BAD_INPUT_KINDS: Final = frozenset(
         "backup_refused",
         "backup_unusable",
         "restore_refused",
+        "ansible_missing",
     }
 )
 """Errors of packages that are loaded only by the command that needs them."""

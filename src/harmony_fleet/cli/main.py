@@ -18,6 +18,7 @@ from harmony_fleet.cli.completion import NAMES, completion
 from harmony_fleet.cli.device import device
 from harmony_fleet.cli.doctor import doctor
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
+from harmony_fleet.cli.install import install, uninstall
 from harmony_fleet.cli.release import release
 from harmony_fleet.cli.settings import FleetGroup, settings
 from harmony_fleet.cli.support import support_bundle
@@ -70,6 +71,10 @@ for command in (
     completion,
 ):
     fleet.add_command(command)
+
+
+for command in (install, uninstall):
+    device.add_command(command)
 
 
 def run() -> NoReturn:

@@ -3,7 +3,7 @@
 The only module that loads rich; NO_COLOR is honoured by it. In a pipe nothing here is used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -32,6 +32,14 @@ _HEAD: Final = "bold"
 _SILENT: Final = "red"
 _KEPT_LINES: Final = 5
 """Of a terminal's height: title, headers, what is left out, a note, and the cursor's line."""
+
+
+@contextmanager
+def passing(first: str) -> Iterator[Callable[[str], None]]:
+    """One line on stderr that says what is being done, and is gone afterwards."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with console.status(Text(first)) as status:
+        yield lambda line: status.update(Text(line, overflow="ellipsis", no_wrap=True))
 
 
 class Screen:

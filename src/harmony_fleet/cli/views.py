@@ -140,6 +140,12 @@ class Enrolled:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaneView:
+    nats_url: str
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     plane_connected: bool
     plane_stores: bool = True

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.identity import (
@@ -23,7 +24,6 @@ from harmony_fleet.install.files import Delivery, Download, Local, check_folder
 HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,252})|[0-9A-Fa-f:]{2,39}")
 UNIT: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z:_.@-]{0,200}\.service")
 VERSIONS_FOLDER: Final = "/usr/bin"
-PLANE_CA: Final = "/etc/fleet-agent/plane-ca.pem"
 OWN_SETTINGS: Final = ("device_id", "paths", "plane.servers", "plane.credentials", "plane.ca")
 """What the install itself decides."""
 
@@ -111,6 +111,10 @@ class Install:
     """Of the message plane, as the devices reach them."""
     sign: tuple[str, ...]
     """The command that signs a device's public key: from stdin to stdout, the device's id last."""
+    sign_again: bool = False
+    """Also where the device has credentials for this very plane."""
+    ca: str = ""
+    """The authority that the devices have to trust, in PEM; empty without TLS."""
     files: tuple[Delivery, ...] = ()
     versions_folder: str = VERSIONS_FOLDER
     settings: Variables = field(default_factory=dict)
@@ -133,12 +137,25 @@ def install_variables(install: Install) -> dict[str, Any]:
         "fleet_agent_version": install.program.version,
         "fleet_agent_program": program,
         "fleet_agent_servers": list(install.servers),
+        "fleet_agent_ca": install.ca,
         "fleet_agent_sign": list(install.sign),
+        "fleet_agent_sign_again": install.sign_again,
         "fleet_agent_files": [one.form() for one in install.files],
         "fleet_agent_versions_folder": install.versions_folder,
         "fleet_agent_settings": dict(install.settings),
         "fleet_agent_replaces": list(install.replaces),
     }
+
+
+def check_reachable(server: str) -> str:
+    """Raises InvalidValue: no other machine could reach the message plane there."""
+    host = urlsplit(check_server(server)).hostname or ""
+    if host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+        raise InvalidValue(
+            f"the message plane listens at {server}, for this machine alone: start the control "
+            "plane with `fleet up --listen ADDRESS`"
+        )
+    return server
 
 
 def uninstall_variables() -> dict[str, Any]:

@@ -106,6 +106,14 @@ class Registered:
     """The authority that the device has to trust, in PEM; empty where there is no TLS."""
 
 
+@dataclass(frozen=True, slots=True)
+class MessagePlane:
+    nats_url: str
+    """As a device reaches it."""
+    ca: str
+    """The authority that the device has to trust, in PEM; empty where there is no TLS."""
+
+
 async def list_devices(services: Services, request: Request) -> Answer:
     text, now, fleet = queried(request, DevicesQuery).selector, services.clock.now(), services.fleet
     sights = fleet.sights() if text is None else await fleet.selected(selector(text))
@@ -165,6 +173,10 @@ async def register_device(services: Services, request: Request) -> Answer:
     return Answer(Registered(device_id, jwt, services.nats_url, services.ca), 201)
 
 
+async def show_plane(services: Services, _request: Request) -> Answer:
+    return Answer(MessagePlane(services.nats_url, services.ca))
+
+
 def _named(request: Request) -> str:
     return check_device_id(request.path_params["device_id"])
 
@@ -192,6 +204,13 @@ ROUTES: Final = (
         {201: Registered},
         (413,),
         body=Registration,
+    ),
+    ApiRoute(
+        "GET",
+        "/plane",
+        "Where a device reaches the message plane, and whom it has to trust there.",
+        show_plane,
+        {200: MessagePlane},
     ),
     ApiRoute("GET", "/devices/{device_id}", "One device.", show_device, {200: DeviceView}, (404,)),
     ApiRoute(

@@ -130,7 +130,9 @@ class SystemdExecutor(ProgramOnDisk):
         path = self._layout.path_of(version)
         unit = f"{self._layout.program.name}-{purpose}-v{version}.service"
         log, loop = Log(unit), asyncio.get_running_loop()
-        transient = Transient(unit, Kind.ONESHOT, (str(path), *arguments), limit_s, stop_limit_s=1.0)
+        transient = Transient(
+            unit, Kind.ONESHOT, (str(path), *arguments), limit_s, stop_limit_s=1.0
+        )
         await _device(_end(unit))
         await log.begin()
         began = loop.time()

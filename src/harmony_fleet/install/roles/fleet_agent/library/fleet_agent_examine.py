@@ -100,6 +100,7 @@ def present(asked: dict[str, Any], places: Places) -> dict[str, Any]:
         **answer(places, decision, wanted),
         "sha256": found.sha256,
         "running": found.running,
+        "has_credentials": (places.config / "device.creds").exists(),
         "systemd": systemd_version(),
     }
 

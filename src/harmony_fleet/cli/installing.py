@@ -1,0 +1,210 @@
+"""An install and an uninstall from end to end: plan, Ansible's play, labels, the first heartbeats.
+
+Everything that can be refused is refused before a device is touched. What became of one device is
+no matter of the others: each has its line, and one failure makes the exit status 1.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from harmony_fleet.asset.download import DownloadableAsset
+from harmony_fleet.cli.client import FleetClient
+from harmony_fleet.cli.errors import FAILED, CommandFailed, Interrupted
+from harmony_fleet.cli.polling import Deadline, Lost, poll
+from harmony_fleet.cli.settings import Settings
+from harmony_fleet.cli.showing_install import Result, State, of_install, of_uninstall, show
+from harmony_fleet.cli.views import Devices, DeviceView, PlaneView, Releases, ReleaseView, read
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.contracts.identity import precedence
+from harmony_fleet.install import ansible
+from harmony_fleet.install.files import FileSource
+from harmony_fleet.install.plan import (
+    Access,
+    Install,
+    Inventory,
+    Program,
+    Target,
+    check_reachable,
+    install_variables,
+    targets,
+    uninstall_variables,
+)
+from harmony_fleet.install.plan import (
+    settings as agent_settings,
+)
+from harmony_fleet.labels import Changes, changes
+
+STDIN: Final = Path("-")
+_FLEET: Final = "from harmony_fleet.cli.main import run; run()"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    words: tuple[str, ...]
+    inventory: Path | None
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the devices are to be like. As it was typed."""
+
+    version: str | None
+    labels: tuple[str, ...]
+    pairs: tuple[str, ...]
+    versions_folder: str
+    replaces: tuple[str, ...]
+    new_credentials: bool
+
+
+def install(
+    settings: Settings, hosts: Hosts, wanted: Wanted, check: bool, wait_s: float | None
+) -> int:
+    """The exit status. `wait_s` None: nobody waits for heartbeats."""
+    ansible.require()
+    found = _targets(hosts, named=True)
+    labels = changes(wanted.labels) if wanted.labels else None
+    try:
+        with settings.connect() as client, tempfile.TemporaryDirectory() as folder:
+            asked = _asked(settings, client, wanted, Path(folder))
+            before = _heard(client)
+            run = ansible.Run(found, install_variables(asked), check)
+            results = [of_install(one, out, check) for one, out in _played(settings, run)]
+            if not check:
+                results = [_labelled(client, one, labels) for one in results]
+        if wait_s is not None:
+            results = _waited(settings, results, before, wait_s)
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; what is half installed is finished by a second run") from error
+    show(settings, results, check)
+    return FAILED if any(one.state is State.FAILED for one in results) else 0
+
+
+def uninstall(settings: Settings, hosts: Hosts, check: bool) -> int:
+    ansible.require()
+    run = ansible.Run(_targets(hosts, named=False), uninstall_variables(), check)
+    try:
+        results = [of_uninstall(one, outcome, check) for one, outcome in _played(settings, run)]
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; what is left is removed by a second run") from error
+    show(settings, results, check)
+    return FAILED if any(one.state is State.FAILED for one in results) else 0
+
+
+def _played(settings: Settings, run: ansible.Run) -> Sequence[tuple[Target, ansible.Outcome]]:
+    from harmony_fleet.cli.showing_install import progress
+
+    with progress(settings, len(run.targets)) as hear:
+        outcomes = ansible.run(run, hear)
+    return [(target, outcomes[target.host]) for target in run.targets]
+
+
+def _targets(hosts: Hosts, *, named: bool) -> tuple[Target, ...]:
+    return targets(hosts.words, hosts.access, _inventory(hosts.inventory), named=named)
+
+
+def _inventory(source: Path | None) -> Inventory | None:
+    if source is None:
+        return None
+    if source != STDIN:
+        return ansible.read_inventory(source)
+    with tempfile.NamedTemporaryFile(prefix="inventory-") as file:
+        file.write(sys.stdin.buffer.read())
+        file.flush()
+        return ansible.read_inventory(Path(file.name))
+
+
+def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path) -> Install:
+    """Raises FleetError: a release, or a place, that no device could use."""
+    plane = read(PlaneView, client.plane())
+    check_reachable(plane.nats_url)
+    return Install(
+        program=_program(client, _release(client, wanted.version), folder),
+        servers=(plane.nats_url,),
+        ca=plane.ca,
+        sign=_sign(settings),
+        sign_again=wanted.new_credentials,
+        versions_folder=wanted.versions_folder,
+        settings=agent_settings(wanted.pairs),
+        replaces=wanted.replaces,
+    )
+
+
+def _sign(settings: Settings) -> tuple[str, ...]:
+    """This very command line, as Ansible starts it on this machine for each device."""
+    options = ("--data", str(settings.data), "--public-key", "-")
+    return (sys.executable, "-P", "-c", _FLEET, "device", "credentials", *options)
+
+
+def _release(client: FleetClient, version: str | None) -> ReleaseView:
+    if version is not None:
+        return read(ReleaseView, client.release(version))
+    releases = read(Releases, client.releases()).releases
+    if not releases:
+        raise CommandFailed("no release was added yet: add one with `fleet release add FILE`")
+    return max(releases, key=lambda release: precedence(release.version))
+
+
+def _program(client: FleetClient, release: ReleaseView, folder: Path) -> Program:
+    """What is on another server is fetched by the devices themselves, as in an upgrade."""
+    version, digest, size = release.version, release.sha256, release.size_bytes
+    if not release.stored_here:
+        return Program(version, FileSource.download(release.url, digest, size), size)
+    file = folder / release.artifact_name
+    url = f"{client.url}/artifacts/{release.artifact_name}"
+    DownloadableAsset(url, size, digest).fetch(file)
+    return Program(version, FileSource.local(file, digest), size)
+
+
+def _labelled(client: FleetClient, result: Result, labels: Changes | None) -> Result:
+    if labels is None or result.state is State.FAILED or result.device_id is None:
+        return result
+    try:
+        client.label(result.device_id, labels)
+    except FleetError as error:
+        return replace(result, state=State.FAILED, cause=f"is installed, without labels: {error}")
+    return result
+
+
+def _heard(client: FleetClient) -> dict[str, DeviceView]:
+    return {one.device_id: one for one in read(Devices, client.devices()).devices}
+
+
+def _waited(
+    settings: Settings, results: list[Result], before: Mapping[str, DeviceView], limit_s: float
+) -> list[Result]:
+    """With the version that each was heard to run, or as failed where it was not heard."""
+    silent = {one.device_id for one in results if one.state is not State.FAILED}
+    heard: dict[str | None, DeviceView] = {}
+    for now in poll(settings, _heard, Deadline(limit_s)) if silent else ():
+        if not isinstance(now, Lost):
+            new = {name: now[name] for name in silent & now.keys()}  # type: ignore[index]
+            heard |= {name: one for name, one in new.items() if _is_heard(one, before, results)}
+        if heard.keys() >= silent:
+            break
+    return [one if one.state is State.FAILED else _judged(one, heard, limit_s) for one in results]
+
+
+def _is_heard(
+    device: DeviceView, before: Mapping[str, DeviceView], results: Sequence[Result]
+) -> bool:
+    """A device that was started must be heard from another process than the one before."""
+    started = any(one.started for one in results if one.device_id == device.device_id)
+    known = before.get(device.device_id)
+    return device.online and not (started and known and known.instance_id == device.instance_id)
+
+
+def _judged(result: Result, heard: Mapping[str | None, DeviceView], limit_s: float) -> Result:
+    device = heard.get(result.device_id)
+    if device is not None:
+        return replace(result, version=device.current_version or result.version)
+    return replace(
+        result,
+        state=State.FAILED,
+        cause=f"is installed, and was not heard within {limit_s:g} s: on the device, "
+        "`fleet-agent --self-test` says what hinders it",
+    )
