@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from harmony_fleet.asset.download import DownloadableAsset
 from harmony_fleet.cli.client import FleetClient
-from harmony_fleet.cli.errors import FAILED, CommandFailed, Interrupted
+from harmony_fleet.cli.errors import FAILED, Interrupted
 from harmony_fleet.cli.polling import Deadline, Lost, poll
+from harmony_fleet.cli.programs import chosen_release, fetch
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.showing_install import Result, State, of_install, of_uninstall, show
-from harmony_fleet.cli.views import Devices, DeviceView, PlaneView, Releases, ReleaseView, read
+from harmony_fleet.cli.views import Devices, DeviceView, PlaneView, ReleaseView, read
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.contracts.identity import precedence
 from harmony_fleet.install import ansible
 from harmony_fleet.install.files import FileSource
 from harmony_fleet.install.plan import (
@@ -123,7 +122,7 @@ def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path
     plane = read(PlaneView, client.plane())
     check_reachable(plane.nats_url)
     return Install(
-        program=_program(client, _release(client, wanted.version), folder),
+        program=_program(client, chosen_release(client, wanted.version), folder),
         servers=(plane.nats_url,),
         ca=plane.ca,
         sign=_sign(settings),
@@ -136,17 +135,9 @@ def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path
 
 def _sign(settings: Settings) -> tuple[str, ...]:
     """This very command line, as Ansible starts it on this machine for each device."""
-    options = ("--data", str(settings.data), "--public-key", "-")
+    trusted = () if settings.ca is None else ("--ca", str(settings.ca))
+    options = ("--data", str(settings.data), *trusted, "--public-key", "-")
     return (sys.executable, "-P", "-c", _FLEET, "device", "credentials", *options)
-
-
-def _release(client: FleetClient, version: str | None) -> ReleaseView:
-    if version is not None:
-        return read(ReleaseView, client.release(version))
-    releases = read(Releases, client.releases()).releases
-    if not releases:
-        raise CommandFailed("no release was added yet: add one with `fleet release add FILE`")
-    return max(releases, key=lambda release: precedence(release.version))
 
 
 def _program(client: FleetClient, release: ReleaseView, folder: Path) -> Program:
@@ -155,8 +146,7 @@ def _program(client: FleetClient, release: ReleaseView, folder: Path) -> Program
     if not release.stored_here:
         return Program(version, FileSource.download(release.url, digest, size), size)
     file = folder / release.artifact_name
-    url = f"{client.url}/artifacts/{release.artifact_name}"
-    DownloadableAsset(url, size, digest).fetch(file)
+    fetch(client, release, file)
     return Program(version, FileSource.local(file, digest), size)
 
 

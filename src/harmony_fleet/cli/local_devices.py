@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harmony_fleet.asset.download import DownloadableAsset
 from harmony_fleet.cli.client import FleetClient
-from harmony_fleet.cli.errors import CommandFailed
 from harmony_fleet.cli.output import say, say_document
+from harmony_fleet.cli.programs import chosen_release, fetch
 from harmony_fleet.cli.settings import Settings
-from harmony_fleet.cli.views import Devices, Enrolled, Releases, ReleaseView, read
+from harmony_fleet.cli.views import Devices, Enrolled, read
 from harmony_fleet.cli.words import count
-from harmony_fleet.contracts.identity import precedence
 from harmony_fleet.embedded.start_local import (
     TIMINGS,
     Enrolment,
@@ -20,7 +18,7 @@ from harmony_fleet.embedded.start_local import (
     Program,
     wait_until_heard,
 )
-from harmony_fleet.messaging.trust import authority, download_context
+from harmony_fleet.messaging.trust import authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +96,13 @@ def _local(settings: Settings) -> LocalDevices:
 
 
 def _program(client: FleetClient, version: str | None, folder: Path) -> Program:
-    """Downloaded once, verified as on a device, and kept for the next ones."""
-    release = _release(client, version)
+    """Downloaded once, and kept for the next ones."""
+    release = chosen_release(client, version)
     kept = folder / ".programs"
     kept.mkdir(parents=True, exist_ok=True)
-    here = f"{client.url}/artifacts/{release.artifact_name}"
-    url = here if release.stored_here else release.url
     file = kept / f"fleet-agent-v{release.version}"
-    trust = download_context(client.ca) if client.ca else None
-    DownloadableAsset(url, release.size_bytes, release.sha256, trust=trust).fetch(file)
+    fetch(client, release, file)
     return Program(release.version, file)
-
-
-def _release(client: FleetClient, version: str | None) -> ReleaseView:
-    if version is not None:
-        return read(ReleaseView, client.release(version))
-    releases = read(Releases, client.releases()).releases
-    if not releases:
-        raise CommandFailed("no release was added yet: add one with `fleet release add FILE`")
-    return max(releases, key=lambda release: precedence(release.version))
 
 
 def _say_as_heard(
