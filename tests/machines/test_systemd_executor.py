@@ -19,7 +19,9 @@ pytestmark = pytest.mark.machines
 
 
 @pytest.fixture(scope="module", params=[DEBIAN_12, DEBIAN_13], ids=lambda recipe: recipe.name)
-def systemd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def systemd(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
     with (
         hub_at(tmp_path_factory.mktemp("hub")) as hub,
         machine(hub, "pi-1", Kind(request.param)) as one,

@@ -72,7 +72,8 @@ def of_uninstall(target: Target, outcome: Outcome, check: bool) -> Result:
         state = State.NOT_THERE
     else:
         state = State.WOULD_CHANGE if check else State.UNINSTALLED
-    return Result(target.host, None, state, changed=removed, cause=_cause(outcome))
+    changed = tuple(f"Remove {path}" for path in removed)
+    return Result(target.host, None, state, changed=changed, cause=_cause(outcome))
 
 
 def show(settings: Settings, results: Sequence[Result], check: bool) -> None:

@@ -70,11 +70,12 @@ class Places:
     def version(self, version: str) -> Path:
         return self.versions / f"{NAME}-v{version}"
 
-    def relative(self, link: Path, version: str) -> str:
-        """The link's text, as the agent itself writes its links."""
+    def link_text(self, version: str) -> str:
+        """As the agent itself writes its link."""
         if not version:
             return ""
-        folder = os.path.relpath(os.path.realpath(self.versions), os.path.realpath(link.parent))
+        link_folder = os.path.realpath(self.link.parent)
+        folder = os.path.relpath(os.path.realpath(self.versions), link_folder)
         return str(Path(folder, self.version(version).name))
 
 
@@ -108,13 +109,11 @@ def present(asked: dict[str, Any], places: Places) -> dict[str, Any]:
 def answer(places: Places, decision: Decision, wanted: Wanted) -> dict[str, Any]:
     """`program` is the one whose commands the install may use."""
     runs = wanted.version if decision.deliver or not decision.starts else decision.starts
-    guards = "" if os.path.lexists(places.previous) else decision.starts
     return {
         "obstacle": decision.obstacle,
         "deliver": decision.deliver,
         "preserve": str(places.version(decision.preserve)) if decision.preserve else "",
-        "link_to": places.relative(places.link, decision.link),
-        "previous_to": places.relative(places.previous, guards),
+        "link_to": places.link_text(decision.link),
         "program": str(places.version(runs)),
         "starts": decision.starts,
         "took_over": decision.took_over,
@@ -276,8 +275,10 @@ def configured(places: Places) -> None:
 
 def own_paths(places: Places) -> Iterator[Path]:
     """A folder goes whole only where it is named as ours are."""
-    yield from (places.link, places.previous, places.config)
+    yield from (places.link, places.config)
     yield from (one for one in (places.state, places.previous.parent) if one.name == NAME)
+    if places.previous.parent.name != NAME:
+        yield places.previous
     for pattern in (f"{NAME}-v*", f".{NAME}-v*"):
         yield from places.versions.glob(pattern)
 

@@ -1,0 +1,301 @@
+"""`fleet device install` and `uninstall` on real machines, by the real Ansible over real SSH."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.machines.conftest import Boot
+from tests.machines.control_plane import ControlPlane, Ran, control_plane
+from tests.machines.hub import Hub
+from tests.machines.image import DEBIAN_12, DEBIAN_13
+from tests.machines.machine import Kind, Machine, machine
+
+import harmony_fleet
+from harmony_fleet.messaging.credentials import encode_creds
+
+OLD = "0.0.9"
+FIRST = harmony_fleet.__version__
+NEXT = "9.9.9"
+SILENT = "6.6.6"
+LINK = "/usr/local/bin/fleet-agent"
+UNITS = ("fleet-agent.service", "fleet-agent-deadman.timer", "fleet-agent-deadman.service")
+QUICK = ("heartbeat.interval_s=1", "upgrade.probation_s=3", "upgrade.self_test_limit_s=20")
+MOST_EXPOSED = 1.6
+"""As docs/install.md says, with the reasons."""
+OURS = """
+find / -xdev '(' -name '*fleet*' -o -newer /etc/hostname -path '/etc/*' ')' -type f,l | sort
+find /usr/local/lib /var/lib /etc -xdev -name 'fleet*' -type d
+ls -A /root /tmp/ansible* /var/tmp/ansible* 2>/dev/null
+systemctl list-units --all --plain --no-legend 'fleet*'
+"""
+"""All that there is of an agent, and all that an install could leave behind."""
+BY_HAND = f"""
+[Service]
+Type=notify
+ExecStart={LINK}
+Restart=always
+"""
+CONFIGURED_BY_HAND = """
+device_id = "gateway"
+[plane]
+servers = ["nats://127.0.0.1:4222"]
+credentials = "/etc/fleet-agent/device.creds"
+"""
+
+STRANGE = "ansible_ssh_common_args='-o UserKnownHostsFile=/nowhere'"
+
+pytestmark = pytest.mark.machines
+
+
+@pytest.fixture(scope="module")
+def plane(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with control_plane(hub, tmp_path_factory.mktemp("plane")) as made:
+        made.add_release(NEXT)
+        made.add_release(SILENT, "never_heartbeats")
+        yield made
+
+
+@pytest.fixture(scope="module", params=[DEBIAN_12, DEBIAN_13], ids=lambda recipe: recipe.name)
+def device(request: pytest.FixtureRequest, plane: ControlPlane) -> Iterator[Machine]:
+    """One that was installed."""
+    name = f"pi-{request.param.name}"
+    with machine(plane.hub, name, Kind(request.param)) as pi:
+        ran = install(plane, pi, "--label", "ring=canary")
+        assert outcome(ran) == "installed", ran
+        yield pi
+
+
+def install(plane: ControlPlane, pi: Machine, *options: str, stdin: str = "") -> Ran:
+    inventory = () if stdin else ("--inventory", str(plane.inventory([pi.access])))
+    settings = [word for pair in QUICK for word in ("--set", pair)]
+    words = ("device", "install", *inventory, "--version", FIRST, *settings, "--json")
+    return plane(*words, *options, stdin=stdin)
+
+
+def uninstall(plane: ControlPlane, pi: Machine, *options: str) -> Ran:
+    inventory = str(plane.inventory([pi.access]))
+    return plane("device", "uninstall", "--inventory", inventory, "--json", *options)
+
+
+def line(ran: Ran) -> dict[str, Any]:
+    """Of the one device; the exit status fits it."""
+    (one,) = ran.document["devices"]
+    assert ran.status == (1 if one["state"] == "failed" else 0), ran
+    found: dict[str, Any] = one
+    return found
+
+
+def outcome(ran: Ran) -> str:
+    return str(line(ran)["state"])
+
+
+def left_on(pi: Machine) -> str:
+    return pi.run("sh", "-c", OURS + "true")
+
+
+def test_a_device_is_heard_with_its_version_and_labels(
+    plane: ControlPlane, device: Machine
+) -> None:
+    known = plane.device(device.name)
+    assert known["online"]
+    assert known["current_version"] == FIRST
+    assert known["labels"] == {"ring": "canary"}
+
+
+def test_the_link_is_there_from_the_start_and_secrets_are_for_root_alone(device: Machine) -> None:
+    assert device.run("readlink", LINK).strip() == f"../../bin/fleet-agent-v{FIRST}"
+    modes = device.run("stat", "-c", "%a %n", *PLACES).split("\n")
+    assert modes[:-1] == [f"{mode} {path}" for path, mode in PLACES.items()]
+    assert device.show("fleet-agent.service", "UnitFileState") == "enabled"
+
+
+PLACES = {
+    f"/usr/bin/fleet-agent-v{FIRST}": "755",
+    "/usr/local/lib/fleet-agent": "755",
+    "/var/lib/fleet-agent": "700",
+    "/etc/fleet-agent": "755",
+    "/etc/fleet-agent/config.toml": "644",
+    "/etc/fleet-agent/device.creds": "600",
+    "/etc/fleet-agent/device.creds.key": "600",
+}
+
+
+def test_a_second_run_changes_nothing_and_says_so(plane: ControlPlane, device: Machine) -> None:
+    before = plane.device(device.name)["instance_id"]
+    ran = install(plane, device)
+    assert (outcome(ran), line(ran)["changed"]) == ("unchanged", [])
+    assert plane.device(device.name)["instance_id"] == before
+    assert outcome(install(plane, device, "--check")) == "unchanged"
+
+
+def test_systemd_finds_nothing_wrong_in_the_units(device: Machine) -> None:
+    assert device.run("systemd-analyze", "verify", *UNITS) == ""
+
+
+@pytest.mark.parametrize("unit", ["fleet-agent.service", "fleet-agent-deadman.service"])
+def test_no_more_is_exposed_than_is_documented(device: Machine, unit: str) -> None:
+    said = device.run("systemd-analyze", "security", "--no-pager", unit)
+    exposure = float(said.rpartition(f"level for {unit}: ")[2].split()[0])
+    assert exposure <= MOST_EXPOSED
+
+
+def test_a_restart_is_no_failure_where_systemd_can_say_so(device: Machine) -> None:
+    systemd = int(device.run("systemctl", "--version").split()[1])
+    known = device.show("fleet-agent.service", "RestartMode")
+    assert known == ("direct" if systemd >= 254 else "")
+
+
+@pytest.mark.parametrize("recipe", [DEBIAN_12, DEBIAN_13], ids=lambda recipe: recipe.name)
+def test_a_check_an_upgrade_in_the_sandbox_an_uninstall_and_a_clean_reinstall(
+    recipe: Any, plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot(f"sound-{recipe.name}", Kind(recipe))
+    before = left_on(pi)
+
+    ran = install(plane, pi, "--check")
+    assert outcome(ran) == "would change"
+    assert "Bring the version" not in ran.err
+    assert left_on(pi) == before
+
+    assert outcome(install(plane, pi)) == "installed"
+    ran = plane("upgrade", pi.name, "--to", NEXT, "--wait", "--timeout", "60")
+    assert ran.status == 0, ran
+    ran = install(plane, pi)
+    assert (outcome(ran), line(ran)["version"]) == ("unchanged", NEXT)
+    assert f"runs {NEXT}" in line(ran)["remark"]
+
+    assert outcome(uninstall(plane, pi, "--check")) == "would change"
+    assert plane.device(pi.name)["online"]
+    assert outcome(uninstall(plane, pi)) == "uninstalled"
+    assert left_on(pi) == before
+    assert outcome(uninstall(plane, pi)) == "not there"
+
+    assert outcome(install(plane, pi)) == "installed"
+    assert plane.device(pi.name)["current_version"] == FIRST
+
+
+def test_an_uninstall_in_the_middle_of_an_upgrade_leaves_nothing_and_an_install_is_refused_there(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("midway", Kind())
+    before = left_on(pi)
+    assert outcome(install(plane, pi)) == "installed"
+    assert plane("upgrade", pi.name, "--to", SILENT).status == 0
+    pi.run("sh", "-c", "until systemctl is-active -q fleet-agent-candidate; do sleep 0.1; done")
+
+    ran = install(plane, pi)
+    assert outcome(ran) == "failed"
+    assert "may still have to be undone" in line(ran)["cause"]
+
+    assert outcome(uninstall(plane, pi)) == "uninstalled"
+    assert left_on(pi) == before
+    assert [one for one in pi.processes() if one.unit.startswith("fleet")] == []
+
+    assert plane("abort", pi.name).status == 0
+    assert outcome(install(plane, pi)) == "installed"
+
+
+def put_by_hand(plane: ControlPlane, pi: Machine, unit: str) -> None:
+    pi.put(plane.program(OLD), LINK)
+    pi.write("/etc/fleet-agent/config.toml", CONFIGURED_BY_HAND)
+    pi.write("/etc/fleet-agent/device.creds", encode_creds("jwt", bytes(32)), 0o600)
+    pi.run("mkdir", "-p", "/var/lib/fleet-agent", "/usr/local/lib/fleet-agent")
+    pi.write(f"/etc/systemd/system/{unit}", BY_HAND)
+    pi.systemctl("daemon-reload")
+    pi.systemctl("start", unit)
+
+
+def test_an_agent_that_was_put_there_by_hand_is_taken_over_as_it_is(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("gateway", Kind())
+    put_by_hand(plane, pi, "fleet-agent.service")
+
+    ran = install(plane, pi)
+
+    assert (outcome(ran), line(ran)["version"]) == ("taken over", OLD)
+    assert f"order an upgrade to have {FIRST}" in line(ran)["remark"]
+    assert pi.run("readlink", LINK).strip() == f"../../bin/fleet-agent-v{OLD}"
+    assert plane.device(pi.name)["current_version"] == OLD
+    assert outcome(install(plane, pi)) == "unchanged"
+    ran = plane("upgrade", pi.name, "--to", NEXT, "--wait", "--timeout", "60")
+    assert ran.status == 0, ran
+
+
+def test_an_agent_of_another_unit_is_taken_over_only_where_the_unit_is_named(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("gateway-2", Kind())
+    put_by_hand(plane, pi, "legacy.service")
+    before = left_on(pi)
+
+    ran = install(plane, pi)
+    assert outcome(ran) == "failed"
+    assert "--replaces legacy.service" in line(ran)["cause"]
+    assert left_on(pi) == before
+
+    ran = install(plane, pi, "--replaces", "legacy.service")
+    assert (outcome(ran), line(ran)["version"]) == ("taken over", FIRST)
+    assert pi.show("legacy.service", "ActiveState") == "inactive"
+    assert pi.run("sh", "-c", f"ls /usr/bin/fleet-agent-v{OLD}")
+
+
+def test_a_folder_in_which_nothing_may_be_executed_is_refused_before_anything_is_changed(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("noexec", Kind())
+    pi.run("mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", "/opt")
+    before = left_on(pi)
+    ran = install(plane, pi, "--versions-folder", "/opt/versions")
+    assert outcome(ran) == "failed"
+    assert "noexec: choose another folder" in line(ran)["cause"]
+    assert left_on(pi) == before
+
+
+def test_other_folders_are_kept_by_an_upgrade_and_found_by_the_uninstall(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("image-based", Kind())
+    before = left_on(pi)
+    folder = "/var/lib/fleet-agent/versions"
+    assert outcome(install(plane, pi, "--versions-folder", folder)) == "installed"
+    ran = plane("upgrade", pi.name, "--to", NEXT, "--wait", "--timeout", "60")
+    assert ran.status == 0, ran
+    assert pi.run("readlink", "-f", LINK).strip() == f"{folder}/fleet-agent-v{NEXT}"
+    assert outcome(uninstall(plane, pi)) == "uninstalled"
+    assert left_on(pi) == before
+
+
+def test_each_host_that_cannot_be_reached_says_why_and_the_others_are_installed(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    pi = boot("reachable", Kind())
+    known = pi.access.config.with_name("known_hosts")
+    options = f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes -o ConnectTimeout=3"
+    wrong = tmp_path / "wrong"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(wrong)], check=True)
+    inventory = (
+        f"reachable ansible_host={pi.address}\n"
+        "away ansible_host=10.77.0.250\n"
+        f"stranger ansible_host={pi.address} {STRANGE}\n"
+        "[all:vars]\n"
+        f'ansible_ssh_common_args="{options}"\n'
+    )
+    words = ("--inventory", "-", "--user", "root", "--port", "22", "--ssh-key")
+
+    ran = install(plane, pi, *words, str(wrong), "reachable", stdin=inventory)
+    assert outcome(ran) == "failed"
+    assert "Permission denied" in line(ran)["cause"]
+
+    ran = install(plane, pi, *words, str(pi.access.private_key), stdin=inventory)
+    found = {one["host"]: one for one in ran.document["devices"]}
+    assert ran.status == 1
+    assert {name: one["state"] for name, one in found.items()} == {
+        "reachable": "installed",
+        "away": "failed",
+        "stranger": "failed",
+    }
+    assert "10.77.0.250" in found["away"]["cause"]
+    assert "log in by ssh once" in found["stranger"]["cause"]
