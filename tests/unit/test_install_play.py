@@ -1,0 +1,87 @@
+"""What Ansible is told, and what is made of what it says; without a host."""
+
+import sys
+
+import pytest
+import yaml
+
+from harmony_fleet.cli.showing_install import State, of_install, of_uninstall
+from harmony_fleet.install import ROLES, ansible
+from harmony_fleet.install.ansible import AnsibleMissing, Outcome, as_yaml
+from harmony_fleet.install.plan import Target
+
+TARGET = Target("pi.example", "pi")
+
+
+class Unsafe(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
+    """As Ansible's own loader, it knows the tag of what is no template."""
+
+
+Unsafe.add_constructor("!unsafe", lambda loader, node: ("unsafe", loader.construct_scalar(node)))
+
+
+def test_no_text_of_ours_can_be_taken_for_a_template() -> None:
+    value = {"a": "{{ lookup('pipe', 'id') }}", "b": ["ä\n\"'", 1, True, None], "c": {}}
+    assert yaml.load(as_yaml(value), Unsafe) == {  # noqa: S506 - a safe loader
+        "a": ("unsafe", "{{ lookup('pipe', 'id') }}"),
+        "b": [("unsafe", "ä\n\"'"), 1, True, None],
+        "c": {},
+    }
+
+
+def test_without_ansible_the_command_to_install_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ansible", None)
+    with pytest.raises(AnsibleMissing, match=r"pip install 'harmony-fleet\[install\]'"):
+        ansible.require()
+
+
+def test_every_task_has_a_name_and_every_variable_its_place_in_the_argument_specs() -> None:
+    role = ROLES / "fleet_agent"
+    for file in [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml")]:
+        for task in yaml.safe_load(file.read_text()):
+            assert task.get("name"), f"{file}: {task}"
+    specified = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
+    options = specified["argument_specs"]["main"]["options"]
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
+    assert defaults.items() <= {k: v.get("default") for k, v in options.items()}.items()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome(report={"starts": "1.0.0"}), State.UNCHANGED),
+        (Outcome(("Write",), report={"starts": "1.0.0"}), State.INSTALLED),
+        (Outcome(("Write",), report={"starts": "1", "took_over": True}), State.TAKEN_OVER),
+        (Outcome(report={"starts": "1", "took_over": True}), State.UNCHANGED),
+        (Outcome(("Write",), failed_task="Start"), State.FAILED),
+        (Outcome(unreachable=True), State.FAILED),
+        (Outcome(), State.FAILED),
+    ],
+)
+def test_an_install_is_what_was_seen_of_it(outcome: Outcome, state: State) -> None:
+    assert of_install(TARGET, outcome, check=False).state is state
+
+
+def test_a_check_only_would_change() -> None:
+    outcome = Outcome(("Write",), report={"starts": "1.0.0"})
+    assert of_install(TARGET, outcome, check=True).state is State.WOULD_CHANGE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome(report={"removed": []}), State.NOT_THERE),
+        (Outcome(("Remove",), report={"removed": ["/x"]}), State.UNINSTALLED),
+        (Outcome(("Remove",)), State.FAILED),
+    ],
+)
+def test_an_uninstall_is_what_was_seen_of_it(outcome: Outcome, state: State) -> None:
+    assert of_uninstall(TARGET, outcome, check=False).state is state
+
+
+def test_what_ssh_complains_of_comes_with_what_to_do() -> None:
+    outcome = Outcome(unreachable=True, message="ssh: Host key verification failed.\r\n")
+    cause = of_install(TARGET, outcome, check=False).cause
+    assert cause == ("ssh: Host key verification failed.: log in by ssh once, and check its key")
