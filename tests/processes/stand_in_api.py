@@ -101,6 +101,8 @@ class Script:
     upgrades: Json = field(default_factory=lambda: {"results": []})
     aborts: Json = field(default_factory=lambda: {"results": []})
     rollbacks: Json = field(default_factory=lambda: {"results": []})
+    plane: str = "tls://fleet.example:4222"
+    """Where devices are told that the message plane is."""
     registered: set[str] = field(default_factory=set)
     heard: bool = True
     """Whether a device that registers is heard."""
@@ -148,6 +150,8 @@ class Script:
                 return self._upgrade(upgrade_id)
             case "GET", ["devices", _, "events"]:
                 return 200, {"events": self._events(query)}
+            case "GET", ["plane"]:
+                return 200, {"nats_url": self.plane, "ca": ""}
             case "GET", ["releases"]:
                 return 200, {"releases": self.releases}
             case "GET", ["releases", version]:

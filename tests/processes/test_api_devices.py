@@ -329,3 +329,12 @@ def test_an_abort_that_comes_too_late_says_so(
 
 async def nothing_ordered(world: ApiWorld) -> None:
     assert all(one.record.order is None for one in await world.store.load_all())
+
+
+def test_an_installer_is_told_where_devices_reach_the_message_plane(tmp_path: Path) -> None:
+    async def test(world: ApiWorld) -> None:
+        answer = await world.client.get("/api/v1/plane")
+        assert answer.status_code == 200
+        assert answer.json() == {"nats_url": "nats://127.0.0.1:4222", "ca": ""}
+
+    run(tmp_path, test)

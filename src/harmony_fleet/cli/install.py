@@ -66,6 +66,13 @@ def _reaching(command: Command) -> Command:
     "written.",
 )
 @click.option(
+    "--link",
+    default="/usr/local/bin/fleet-agent",
+    show_default=True,
+    metavar="PATH",
+    help="That leads to the version that runs; the place of a program that is to be taken over.",
+)
+@click.option(
     "--replaces",
     multiple=True,
     metavar="UNIT",
@@ -83,6 +90,7 @@ def install(
     labels: tuple[str, ...],
     pairs: tuple[str, ...],
     versions_folder: str,
+    link: str,
     replaces: tuple[str, ...],
     new_credentials: bool,
     check: bool,
@@ -102,7 +110,8 @@ def install(
     """
     from harmony_fleet.cli import installing
 
-    wanted = installing.Wanted(version, labels, pairs, versions_folder, replaces, new_credentials)
+    places = (versions_folder, link)
+    wanted = installing.Wanted(version, labels, pairs, places, replaces, new_credentials)
     wait_s = None if no_wait or check else timeout
     return installing.install(settings(), _hosts(hosts, access), wanted, check, wait_s)
 

@@ -55,7 +55,8 @@ class Wanted:
     version: str | None
     labels: tuple[str, ...]
     pairs: tuple[str, ...]
-    versions_folder: str
+    places: tuple[str, str]
+    """The versions' folder, and the link."""
     replaces: tuple[str, ...]
     new_credentials: bool
 
@@ -127,7 +128,8 @@ def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path
         ca=plane.ca,
         sign=_sign(settings),
         sign_again=wanted.new_credentials,
-        versions_folder=wanted.versions_folder,
+        versions_folder=wanted.places[0],
+        link=wanted.places[1],
         settings=agent_settings(wanted.pairs),
         replaces=wanted.replaces,
     )

@@ -119,7 +119,7 @@ class Delivery:
         return {"path": self.path, **mode, **self.source.form()}
 
 
-def check_folder(path: str, name: str) -> str:
+def check_place(path: str, name: str) -> str:
     """Raises InvalidValue unless it can stand in a unit's file, and in a command, as it is."""
     _check_absolute(path, name)
     if (

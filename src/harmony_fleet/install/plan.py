@@ -19,11 +19,12 @@ from harmony_fleet.contracts.identity import (
     check_server,
     check_version,
 )
-from harmony_fleet.install.files import Delivery, Download, Local, check_folder
+from harmony_fleet.install.files import Delivery, Download, Local, check_place
 
 HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,252})|[0-9A-Fa-f:]{2,39}")
 UNIT: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z:_.@-]{0,200}\.service")
 VERSIONS_FOLDER: Final = "/usr/bin"
+LINK: Final = "/usr/local/bin/fleet-agent"
 OWN_SETTINGS: Final = ("device_id", "paths", "plane.servers", "plane.credentials", "plane.ca")
 """What the install itself decides."""
 
@@ -117,12 +118,14 @@ class Install:
     """The authority that the devices have to trust, in PEM; empty without TLS."""
     files: tuple[Delivery, ...] = ()
     versions_folder: str = VERSIONS_FOLDER
+    link: str = LINK
     settings: Variables = field(default_factory=dict)
     replaces: tuple[str, ...] = ()
     """Units that ran an agent before."""
 
     def __post_init__(self) -> None:
-        check_folder(self.versions_folder, "the versions' folder")
+        check_place(self.versions_folder, "the versions' folder")
+        check_place(self.link, "the link")
         for server in self.servers:
             check_server(server)
         for unit in self.replaces:
@@ -142,6 +145,7 @@ def install_variables(install: Install) -> dict[str, Any]:
         "fleet_agent_sign_again": install.sign_again,
         "fleet_agent_files": [one.form() for one in install.files],
         "fleet_agent_versions_folder": install.versions_folder,
+        "fleet_agent_link": install.link,
         "fleet_agent_settings": dict(install.settings),
         "fleet_agent_replaces": list(install.replaces),
     }

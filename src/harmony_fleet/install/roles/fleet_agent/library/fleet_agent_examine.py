@@ -40,6 +40,7 @@ UNITS = Path("/etc/systemd/system")
 PYTHON = "/usr/bin/python3"
 FLOOR = (3, 11)
 SPOKEN = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,40})?")
+SHORT_LIVED = frozenset({"--version", "--self-test", "guard", "check-config", "credentials"})
 LIMIT_S = 20
 SPACE_BYTES = 1 << 20
 
@@ -168,14 +169,29 @@ def others(places: Places, replaces: list[str]) -> str:
             how = f"--replaces {unit}" if unit else f"kill {process.name}"
             where = f"of {unit}" if unit else "of no unit"
             return f"process {process.name} {where} runs the agent, outside of {UNIT}: {how}"
-    return ""
+    return another_program(places)
+
+
+def another_program(places: Places) -> str:
+    """A program that our unit's name stands for already, at a place of its own: of a package."""
+    said = run(["systemctl", "show", "-p", "MainPID", "--value", UNIT]) or ""
+    process = Path("/proc", said.strip() or "0")
+    if process.name == "0" or runs_agent(process, places):
+        return ""
+    words = " ".join(read(process / "cmdline").split("\0")[:4]).strip()
+    if not words:
+        return ""
+    return f"{UNIT} runs `{words}`, and not {places.link}: name its program by --link"
 
 
 def runs_agent(process: Path, places: Places) -> bool:
-    """By its command line: itself, or as the script of its interpreter."""
-    words = read(process / "cmdline").split("\0")[:4]
+    """As a primary does, itself or by its interpreter; not a self-test that a person has begun."""
+    words = read(process / "cmdline").split("\0")
+    interpreted = Path(words[0]).name.startswith("python")
+    programs = words[1:4] if interpreted else words[:1]
     versions = str(places.version(""))
-    return any(word == str(places.link) or word.startswith(versions) for word in words)
+    ours = any(one == str(places.link) or one.startswith(versions) for one in programs)
+    return ours and SHORT_LIVED.isdisjoint(words)
 
 
 def unit_of(process: Path) -> str:
