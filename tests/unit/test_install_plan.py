@@ -7,17 +7,19 @@ import pytest
 from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.install.files import FileSource
 from harmony_fleet.install.plan import (
-    Access,
     Install,
-    Inventory,
-    NoName,
     Program,
     check_reachable,
-    device_id_of,
     install_variables,
     settings,
-    targets,
     uninstall_variables,
+)
+from harmony_fleet.install.targets import (
+    Access,
+    Inventory,
+    NoName,
+    device_id_of,
+    targets,
 )
 
 DIGEST = "a" * 64

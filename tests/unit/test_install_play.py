@@ -5,10 +5,11 @@ import sys
 import pytest
 import yaml
 
-from harmony_fleet.cli.showing_install import State, of_install, of_uninstall
+from harmony_fleet.cli.showing_install import State, not_heard, of_install, of_uninstall
 from harmony_fleet.install import ROLES, ansible
-from harmony_fleet.install.ansible import AnsibleMissing, Outcome, as_yaml
-from harmony_fleet.install.plan import Target
+from harmony_fleet.install.ansible import AnsibleMissing, Outcome
+from harmony_fleet.install.play_folder import as_yaml
+from harmony_fleet.install.targets import Target
 
 TARGET = Target("pi.example", "pi")
 
@@ -85,3 +86,12 @@ def test_what_ssh_complains_of_comes_with_what_to_do() -> None:
     outcome = Outcome(unreachable=True, message="ssh: Host key verification failed.\r\n")
     cause = of_install(TARGET, outcome, check=False).cause
     assert cause == ("ssh: Host key verification failed.: log in by ssh once, and check its key")
+
+
+def test_a_device_that_is_not_heard_says_itself_what_hinders_it() -> None:
+    said = "ok     imports: 70 modules\nFAILED message plane: no contact with tls://x in 8 s\n"
+    assert not_heard(60.0, said) == (
+        "is installed, and was not heard within 60 s: message plane: no contact with tls://x in 8 s"
+    )
+    assert "journalctl -u fleet-agent" in not_heard(60.0, "ok     imports: 70 modules")
+    assert "journalctl -u fleet-agent" in not_heard(60.0, "")

@@ -133,7 +133,7 @@ def uninstall(hosts: tuple[str, ...], check: bool, **access: Any) -> int:
 
 def _hosts(words: tuple[str, ...], access: dict[str, Any]) -> Any:
     from harmony_fleet.cli.installing import Hosts
-    from harmony_fleet.install.plan import Access
+    from harmony_fleet.install.targets import Access
 
     key = access["ssh_key"] and str(access["ssh_key"].absolute())
     reached = Access(access["user"], access["port"], key, access["become"])

@@ -6,34 +6,44 @@ no matter of the others: each has its line, and one failure makes the exit statu
 
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from harmony_fleet.cli.client import FleetClient
-from harmony_fleet.cli.errors import FAILED, Interrupted
-from harmony_fleet.cli.polling import Deadline, Lost, poll
+from harmony_fleet.cli.errors import FAILED, CommandFailed, Interrupted
+from harmony_fleet.cli.first_heartbeats import FirstHeartbeats, known
 from harmony_fleet.cli.programs import chosen_release, fetch
 from harmony_fleet.cli.settings import Settings
-from harmony_fleet.cli.showing_install import Result, State, of_install, of_uninstall, show
-from harmony_fleet.cli.views import Devices, DeviceView, PlaneView, ReleaseView, read
+from harmony_fleet.cli.showing_install import (
+    Result,
+    State,
+    not_heard,
+    of_install,
+    of_uninstall,
+    show,
+)
+from harmony_fleet.cli.views import PlaneView, ReleaseView, read
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.install import ansible
 from harmony_fleet.install.files import FileSource
 from harmony_fleet.install.plan import (
-    Access,
     Install,
-    Inventory,
     Program,
-    Target,
     check_reachable,
     install_variables,
-    targets,
     uninstall_variables,
 )
 from harmony_fleet.install.plan import (
     settings as agent_settings,
+)
+from harmony_fleet.install.play_folder import Run
+from harmony_fleet.install.targets import (
+    Access,
+    Inventory,
+    Target,
+    targets,
 )
 from harmony_fleet.labels import Changes, changes
 
@@ -71,13 +81,13 @@ def install(
     try:
         with settings.connect() as client, tempfile.TemporaryDirectory() as folder:
             asked = _asked(settings, client, wanted, Path(folder))
-            before = _heard(client)
-            run = ansible.Run(found, install_variables(asked), check)
+            first = FirstHeartbeats(known(client))
+            run = Run(found, install_variables(asked), check)
             results = [of_install(one, out, check) for one, out in _played(settings, run)]
             if not check:
                 results = [_labelled(client, one, labels) for one in results]
         if wait_s is not None:
-            results = _waited(settings, results, before, wait_s)
+            results = _waited(settings, found, results, _Wait(first, wait_s, wanted.places[1]))
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; what is half installed is finished by a second run") from error
     show(settings, results, check)
@@ -86,7 +96,7 @@ def install(
 
 def uninstall(settings: Settings, hosts: Hosts, check: bool) -> int:
     ansible.require()
-    run = ansible.Run(_targets(hosts, named=False), uninstall_variables(), check)
+    run = Run(_targets(hosts, named=False), uninstall_variables(), check)
     try:
         results = [of_uninstall(one, outcome, check) for one, outcome in _played(settings, run)]
     except KeyboardInterrupt as error:
@@ -95,7 +105,7 @@ def uninstall(settings: Settings, hosts: Hosts, check: bool) -> int:
     return FAILED if any(one.state is State.FAILED for one in results) else 0
 
 
-def _played(settings: Settings, run: ansible.Run) -> Sequence[tuple[Target, ansible.Outcome]]:
+def _played(settings: Settings, run: Run) -> Sequence[tuple[Target, ansible.Outcome]]:
     from harmony_fleet.cli.showing_install import progress
 
     with progress(settings, len(run.targets)) as hear:
@@ -158,45 +168,47 @@ def _labelled(client: FleetClient, result: Result, labels: Changes | None) -> Re
     try:
         client.label(result.device_id, labels)
     except FleetError as error:
-        return replace(result, state=State.FAILED, cause=f"is installed, without labels: {error}")
+        return _failed(result, f"is installed, without labels: {error}")
     return result
 
 
-def _heard(client: FleetClient) -> dict[str, DeviceView]:
-    return {one.device_id: one for one in read(Devices, client.devices()).devices}
-
-
 def _waited(
-    settings: Settings, results: list[Result], before: Mapping[str, DeviceView], limit_s: float
+    settings: Settings, found: Sequence[Target], results: list[Result], wait: "_Wait"
 ) -> list[Result]:
-    """With the version that each was heard to run, or as failed where it was not heard."""
-    silent = {one.device_id for one in results if one.state is not State.FAILED}
-    heard: dict[str | None, DeviceView] = {}
-    for now in poll(settings, _heard, Deadline(limit_s)) if silent else ():
-        if not isinstance(now, Lost):
-            new = {name: now[name] for name in silent & now.keys()}  # type: ignore[index]
-            heard |= {name: one for name, one in new.items() if _is_heard(one, before, results)}
-        if heard.keys() >= silent:
-            break
-    return [one if one.state is State.FAILED else _judged(one, heard, limit_s) for one in results]
+    """With the version that each was heard to run, or as failed, with what hinders it."""
+    try:
+        wait.first.wait(settings, results, wait.limit_s)
+    except CommandFailed as error:
+        return [
+            _failed(one, f"is installed; whether it is heard is unknown: {error}")
+            for one in results
+        ]
+    heard = wait.first.heard
+    installed = {one.host for one in results if one.state is not State.FAILED}
+    silent = [one for one in found if one.host in installed and one.device_id not in heard]
+    hinders = _self_tests(settings, silent, wait.link) if silent else {}
+    return [
+        replace(one, version=heard[one.device_id].current_version or one.version)
+        if one.device_id in heard
+        else _failed(one, not_heard(wait.limit_s, hinders.get(one.host, "")))
+        for one in results
+    ]
 
 
-def _is_heard(
-    device: DeviceView, before: Mapping[str, DeviceView], results: Sequence[Result]
-) -> bool:
-    """A device that was started must be heard from another process than the one before."""
-    started = any(one.started for one in results if one.device_id == device.device_id)
-    known = before.get(device.device_id)
-    return device.online and not (started and known and known.instance_id == device.instance_id)
+def _self_tests(settings: Settings, silent: Sequence[Target], link: str) -> dict[str, str]:
+    """Of devices that were not heard, what they themselves say."""
+    run = Run(silent, {"fleet_agent_link": link}, entry="explain")
+    played = _played(settings, run)
+    return {one.host: str(outcome.report.get("self_test", "")) for one, outcome in played}
 
 
-def _judged(result: Result, heard: Mapping[str | None, DeviceView], limit_s: float) -> Result:
-    device = heard.get(result.device_id)
-    if device is not None:
-        return replace(result, version=device.current_version or result.version)
-    return replace(
-        result,
-        state=State.FAILED,
-        cause=f"is installed, and was not heard within {limit_s:g} s: on the device, "
-        "`fleet-agent --self-test` says what hinders it",
-    )
+def _failed(result: Result, cause: str) -> Result:
+    """What had failed already keeps its cause."""
+    return replace(result, state=State.FAILED, cause=result.cause or cause)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    first: FirstHeartbeats
+    limit_s: float
+    link: str

@@ -11,10 +11,12 @@ from harmony_fleet.cli.output import on_terminal, say, say_document
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.words import NOTHING, count
 from harmony_fleet.install.ansible import Outcome
-from harmony_fleet.install.plan import Target
+from harmony_fleet.install.targets import Target
 from harmony_fleet.printable import printable
 
 HEADERS: Final = ("HOST", "DEVICE", "STATE", "VERSION", "REMARK")
+FAILED_CHECK: Final = "FAILED "
+"""As a line of the agent's self-test begins."""
 MOST_WORDS: Final = 600
 """Characters of a cause; ssh and Ansible can say much more."""
 
@@ -74,6 +76,14 @@ def of_uninstall(target: Target, outcome: Outcome, check: bool) -> Result:
         state = State.WOULD_CHANGE if check else State.UNINSTALLED
     changed = tuple(f"Remove {path}" for path in removed)
     return Result(target.host, None, state, changed=changed, cause=_cause(outcome))
+
+
+def not_heard(limit_s: float, self_test: str) -> str:
+    """`self_test`: what the device's own said, if it could be asked."""
+    failed = [line for line in self_test.splitlines() if line.startswith(FAILED_CHECK)]
+    found = "; ".join(line.removeprefix(FAILED_CHECK).strip() for line in failed)
+    why = found or "its self-test finds nothing, see `journalctl -u fleet-agent` there"
+    return f"is installed, and was not heard within {limit_s:g} s: {why}"
 
 
 def show(settings: Settings, results: Sequence[Result], check: bool) -> None:

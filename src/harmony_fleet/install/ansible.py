@@ -19,51 +19,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from harmony_fleet.contracts.errors import FleetError, InvalidValue
-from harmony_fleet.install import EXTRA, ROLES
-from harmony_fleet.install.plan import Inventory, Target
+from harmony_fleet.install import EXTRA
+from harmony_fleet.install.play_folder import Run, prepare
+from harmony_fleet.install.targets import Inventory
 
-CALLBACKS: Final = Path(__file__).parent / "callback_plugins"
-FORKS: Final = 20
-CONNECT_LIMIT_S: Final = 10
 POLL_S: Final = 0.1
 END_LIMIT_S: Final = 20.0
 LAST_WORDS: Final = 12
 """Lines of Ansible's own that are told where it could not even begin."""
 ENDED_WELL: Final = frozenset({0, 2, 4})
 """Of ansible-playbook: all well; a host failed; a host was unreachable."""
-
-CONFIGURATION: Final = """\
-[defaults]
-roles_path = {roles}
-callback_plugins = {callbacks}
-stdout_callback = fleet_outcome
-home = {folder}/home
-local_tmp = {folder}/tmp
-# Pipelining needs none; what is copied lies below it meanwhile, in a folder of its own.
-remote_tmp = /tmp
-inventory = {folder}/inventory.yml
-forks = {forks}
-timeout = {timeout}
-gathering = explicit
-retry_files_enabled = False
-nocows = True
-localhost_warning = False
-interpreter_python = auto_silent
-[inventory]
-enable_plugins = yaml
-[ssh_connection]
-pipelining = True
-control_path_dir = {folder}/ssh
-# Nobody is there to answer a question; and the masters end by themselves.
-ssh_args = -o ControlMaster=auto -o ControlPersist=15s -o BatchMode=yes
-"""
-PLAYBOOK: Final = """\
-- name: "{name}"
-  hosts: all
-  gather_facts: false
-  roles:
-    - fleet_agent
-"""
 
 
 class AnsibleMissing(FleetError):
@@ -97,14 +62,6 @@ class Outcome:
         return bool(self.failed_task) or self.unreachable or not self.report
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    targets: Sequence[Target]
-    variables: Mapping[str, Any]
-    """For all of them."""
-    check: bool = False
-
-
 Hear = Callable[[Mapping[str, Any]], None]
 """Takes each event as it comes."""
 
@@ -120,7 +77,7 @@ def run(asked: Run, hear: Hear = lambda _: None) -> dict[str, Outcome]:
     require()
     with tempfile.TemporaryDirectory(prefix="fleet-") as made:
         folder = Path(made)
-        _prepare(folder, asked)
+        prepare(folder, asked)
         options = ["--check"] if asked.check else []
         events = _play(folder, ["playbook", str(folder / "playbook.yml"), *options])
         outcomes = {target.host: Outcome() for target in asked.targets}
@@ -171,43 +128,6 @@ def _members(said: Mapping[str, Any], group: str) -> tuple[str, ...]:
         found |= dict.fromkeys(said.get(name, {}).get("hosts", ()))
         waiting += said.get(name, {}).get("children", ())
     return tuple(found)
-
-
-def _prepare(folder: Path, asked: Run) -> None:
-    for name in ("home", "tmp", "ssh"):
-        (folder / name).mkdir(mode=0o700)
-    configuration = CONFIGURATION.format(
-        roles=ROLES, callbacks=CALLBACKS, folder=folder, forks=FORKS, timeout=CONNECT_LIMIT_S
-    )
-    (folder / "ansible.cfg").write_text(configuration, encoding="utf-8")
-    state = asked.variables.get("fleet_agent_state", "present")
-    (folder / "playbook.yml").write_text(PLAYBOOK.format(name=state), encoding="utf-8")
-    (folder / "inventory.yml").write_text(_inventory(asked), encoding="utf-8")
-
-
-def _inventory(asked: Run) -> str:
-    """Ours are no templates, whatever stands in them; an inventory's own variables may be."""
-    hosts = ", ".join(f"{json.dumps(one.host)}: {_host_variables(one)}" for one in asked.targets)
-    return f"all: {{vars: {as_yaml(dict(asked.variables))}, hosts: {{{hosts}}}}}\n"
-
-
-def _host_variables(target: Target) -> str:
-    ours = {"fleet_agent_device_id": target.device_id} if target.device_id else {}
-    own = {name: value for name, value in target.variables.items() if name not in ours}
-    said = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in own.items()]
-    said += [f"{json.dumps(k)}: {as_yaml(v)}" for k, v in ours.items()]
-    return f"{{{', '.join(said)}}}"
-
-
-def as_yaml(value: Any) -> str:
-    """JSON is YAML; each text in it is marked as one that Ansible must not take for a template."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{json.dumps(k)}: {as_yaml(v)}' for k, v in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(as_yaml, value))}]"
-    if isinstance(value, str):
-        return f"!unsafe {json.dumps(value, ensure_ascii=False)}"
-    return json.dumps(value)
 
 
 def _argv(*words: str) -> list[str]:

@@ -39,6 +39,7 @@ UNIT = f"{NAME}.service"
 UNITS = Path("/etc/systemd/system")
 PYTHON = "/usr/bin/python3"
 FLOOR = (3, 11)
+OLDEST_SYSTEMD = 252
 SPOKEN = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,40})?")
 SHORT_LIVED = frozenset({"--version", "--self-test", "guard", "check-config", "credentials"})
 LIMIT_S = 20
@@ -130,6 +131,9 @@ def machine() -> str:
         return "the install must be root on the device: log in as root, or use --become (sudo)"
     if not Path("/run/systemd/system").is_dir():
         return "systemd is not this device's service manager, and the agent's unit needs it"
+    systemd = systemd_version()
+    if systemd < OLDEST_SYSTEMD:
+        return f"systemd {systemd} is older than {OLDEST_SYSTEMD}, the oldest that was tried"
     said = run([PYTHON, "-c", "import sys; print(*sys.version_info[:2])"])
     if said is None:
         return f"there is no {PYTHON}, which the agent runs on: install Python"
