@@ -17,7 +17,8 @@ from tests.machines.ssh import Access, write_inventory
 
 UP_LIMIT_S = 60.0
 END_LIMIT_S = 20.0
-_FLEET = (sys.executable, "-P", "-c", "from harmony_fleet.cli.main import run; run()")
+FLEET = (sys.executable, "-P", "-c", "from harmony_fleet.cli.main import run; run()")
+"""The command line, as a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class ControlPlane:
         """`fleet WORDS`, on the hub's network."""
         with self.hub.inside():
             done = subprocess.run(
-                [*_FLEET, *words, "--data", str(self.data)],
+                [*FLEET, *words, "--data", str(self.data)],
                 capture_output=True,
                 text=True,
                 input=stdin,
@@ -74,7 +75,7 @@ def control_plane(hub: Hub, folder: Path) -> Iterator[ControlPlane]:
     log = folder / "up.log"
     with log.open("wb") as said, hub.inside():
         process = subprocess.Popen(
-            [*_FLEET, "up", "--data", str(data), "--listen", ADDRESS, "--port", "0"],
+            [*FLEET, "up", "--data", str(data), "--listen", ADDRESS, "--port", "0"],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,

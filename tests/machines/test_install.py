@@ -1,20 +1,27 @@
 """`fleet device install` and `uninstall` on real machines, by the real Ansible over real SSH."""
 
+import hashlib
+import json
+import os
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.machines.conftest import Boot
-from tests.machines.control_plane import ControlPlane, Ran, control_plane
+from tests.machines.control_plane import FLEET, ControlPlane, Ran, control_plane
 from tests.machines.hub import Hub
 from tests.machines.image import DEBIAN_12, DEBIAN_13
 from tests.machines.machine import Kind, Machine, machine
 
 import harmony_fleet
-from harmony_fleet.messaging.credentials import encode_creds
+from harmony_fleet.install import ROLES
+from harmony_fleet.messaging.credentials import Credentials, encode_creds
 
+PAGE = Path(__file__).parents[2] / "docs" / "install.md"
 OLD = "0.0.9"
 FIRST = harmony_fleet.__version__
 NEXT = "9.9.9"
@@ -31,10 +38,10 @@ ls -A /root /tmp/ansible* /var/tmp/ansible* 2>/dev/null
 systemctl list-units --all --plain --no-legend 'fleet*'
 """
 """All that there is of an agent, and all that an install could leave behind."""
-BY_HAND = f"""
+BY_HAND = """
 [Service]
 Type=notify
-ExecStart={LINK}
+ExecStart={program}
 Restart=always
 """
 CONFIGURED_BY_HAND = """
@@ -197,12 +204,12 @@ def test_an_uninstall_in_the_middle_of_an_upgrade_leaves_nothing_and_an_install_
     assert outcome(install(plane, pi)) == "installed"
 
 
-def put_by_hand(plane: ControlPlane, pi: Machine, unit: str) -> None:
-    pi.put(plane.program(OLD), LINK)
+def put_by_hand(plane: ControlPlane, pi: Machine, unit: str, program: str = LINK) -> None:
+    pi.write(program, plane.program(OLD).read_bytes(), 0o755)
     pi.write("/etc/fleet-agent/config.toml", CONFIGURED_BY_HAND)
     pi.write("/etc/fleet-agent/device.creds", encode_creds("jwt", bytes(32)), 0o600)
     pi.run("mkdir", "-p", "/var/lib/fleet-agent", "/usr/local/lib/fleet-agent")
-    pi.write(f"/etc/systemd/system/{unit}", BY_HAND)
+    pi.write(f"/etc/systemd/system/{unit}", BY_HAND.format(program=program))
     pi.systemctl("daemon-reload")
     pi.systemctl("start", unit)
 
@@ -240,6 +247,24 @@ def test_an_agent_of_another_unit_is_taken_over_only_where_the_unit_is_named(
     assert (outcome(ran), line(ran)["version"]) == ("taken over", FIRST)
     assert pi.show("legacy.service", "ActiveState") == "inactive"
     assert pi.run("sh", "-c", f"ls /usr/bin/fleet-agent-v{OLD}")
+
+
+def test_a_program_at_another_place_is_taken_over_only_where_the_place_is_named(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("packaged", Kind())
+    place = "/usr/bin/fleet-agent"
+    put_by_hand(plane, pi, "fleet-agent.service", place)
+    before = left_on(pi)
+
+    ran = install(plane, pi)
+    assert outcome(ran) == "failed"
+    assert "name its program by --link" in line(ran)["cause"]
+    assert left_on(pi) == before
+
+    ran = install(plane, pi, "--link", place)
+    assert (outcome(ran), line(ran)["version"]) == ("taken over", OLD)
+    assert pi.run("readlink", place).strip() == f"fleet-agent-v{OLD}"
 
 
 def test_a_folder_in_which_nothing_may_be_executed_is_refused_before_anything_is_changed(
@@ -299,3 +324,86 @@ def test_each_host_that_cannot_be_reached_says_why_and_the_others_are_installed(
     }
     assert "10.77.0.250" in found["away"]["cause"]
     assert "log in by ssh once" in found["stranger"]["cause"]
+
+
+def test_a_device_that_is_not_heard_has_failed_and_is_installed_by_a_second_run(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("mute", Kind())
+    drop_in = "/etc/systemd/system/fleet-agent.service.d/mute.conf"
+    pi.write(drop_in, "[Service]\nRestrictAddressFamilies=~AF_INET AF_INET6\n")
+    ran = install(plane, pi, "--timeout", "3")
+    assert outcome(ran) == "failed"
+    assert "was not heard within 3 s" in line(ran)["cause"]
+
+    pi.run("rm", drop_in)
+    pi.systemctl("daemon-reload")
+    pi.systemctl("restart", "fleet-agent")
+    assert outcome(install(plane, pi)) == "unchanged"
+
+
+def test_the_role_is_used_alone_as_the_documentation_shows(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    pi = boot("alone", Kind())
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(PAGE.read_text().partition("```yaml\n")[2].partition("```")[0])
+    program = plane.program(FIRST)
+    reached = plane(
+        "device", "credentials", "nobody", "--public-key", str(a_key(tmp_path)), "--json"
+    )
+    ours = {
+        "fleet_agent_version": FIRST,
+        "fleet_agent_program": {
+            "local": str(program),
+            "sha256": hashlib.sha256(program.read_bytes()).hexdigest(),
+        },
+        "fleet_agent_servers": [reached.document["nats_url"]],
+        "fleet_agent_ca": reached.document["ca"],
+        "fleet_agent_sign": [
+            *FLEET,
+            "device",
+            "credentials",
+            "--data",
+            str(plane.data),
+            "--public-key",
+            "-",
+        ],
+    }
+    words = ("-i", str(plane.inventory([pi.access])), "-e", json.dumps(ours), str(playbook))
+
+    assert "failed=0" in play(plane, *words)
+    assert pi.read("/etc/fleet-agent/site") == "north\n"
+    pi.run("sh", "-c", "until systemctl is-active -q fleet-agent; do sleep 0.1; done")
+    wait_heard(plane, pi.name)
+
+    assert "changed=0" in play(plane, *words)
+    assert "changed=0" in play(plane, *words, "--check")
+    play(plane, *words, "-e", "fleet_agent_state=absent")
+    assert pi.run("sh", "-c", "ls /usr/bin/fleet-agent* /etc/fleet-agent 2>/dev/null; true") == ""
+
+
+def a_key(folder: Path) -> Path:
+    file = folder / "public"
+    file.write_text(Credentials("", bytes(32)).public_key() + "\n")
+    return file
+
+
+def play(plane: ControlPlane, *words: str) -> str:
+    """`ansible-playbook`, as a person types it."""
+    with plane.hub.inside():
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("ansible-playbook")), *words],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "ANSIBLE_ROLES_PATH": str(ROLES), "LC_ALL": "C.UTF-8"},
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def wait_heard(plane: ControlPlane, device_id: str) -> None:
+    ends_s = time.monotonic() + 60
+    while not plane.device(device_id)["online"]:
+        assert time.monotonic() < ends_s
+        time.sleep(0.2)
