@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.machines.conftest import Boot
 from tests.machines.control_plane import FLEET, ControlPlane, Ran, control_plane
-from tests.machines.hub import Hub
+from tests.machines.hub import ADDRESS, Hub
 from tests.machines.image import DEBIAN_12, DEBIAN_13
 from tests.machines.machine import Kind, Machine, machine
 
@@ -26,6 +27,7 @@ OLD = "0.0.9"
 FIRST = harmony_fleet.__version__
 NEXT = "9.9.9"
 SILENT = "6.6.6"
+ELSEWHERE = "1.1.0"
 LINK = "/usr/local/bin/fleet-agent"
 UNITS = ("fleet-agent.service", "fleet-agent-deadman.timer", "fleet-agent-deadman.service")
 QUICK = ("heartbeat.interval_s=1", "upgrade.probation_s=3", "upgrade.self_test_limit_s=20")
@@ -342,6 +344,58 @@ def test_a_device_that_is_not_heard_has_failed_and_is_installed_by_a_second_run(
     assert outcome(install(plane, pi)) == "unchanged"
 
 
+def test_a_release_on_another_server_is_fetched_by_the_device_itself(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    pi = boot("fetches", Kind())
+    file = plane.program(ELSEWHERE)
+    digest, size = hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
+    with file_server(plane.hub, file.parent) as url:
+        what = (ELSEWHERE, "--url", f"{url}/{file.name}", "--sha256", digest, "--size", str(size))
+        assert plane("release", "add", *what).status == 0
+        ran = install(plane, pi, "--version", ELSEWHERE)
+    assert (outcome(ran), line(ran)["version"]) == ("installed", ELSEWHERE)
+
+
+def test_a_program_with_another_digest_never_has_its_name_nor_may_be_executed(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    pi = boot("tampered", Kind())
+    ours = {
+        "fleet_agent_version": FIRST,
+        "fleet_agent_program": {"local": str(plane.program(FIRST)), "sha256": "a" * 64},
+        "fleet_agent_servers": ["tls://10.77.0.1:4222"],
+    }
+    done = played(plane, pi, ours, tmp_path)
+    assert done.returncode == 2
+    assert "has not the digest" in done.stdout
+    assert pi.run("find", "/usr/bin", "/usr/local/bin", "-name", "*fleet*") == ""
+
+
+def played(
+    plane: ControlPlane, pi: Machine, ours: dict[str, Any], folder: Path
+) -> "subprocess.CompletedProcess[str]":
+    playbook = folder / "own.yml"
+    playbook.write_text("- {hosts: all, gather_facts: false, roles: [fleet_agent]}\n")
+    inventory = str(plane.inventory([pi.access]))
+    return ansible_playbook(plane, "-i", inventory, "-e", json.dumps(ours), str(playbook))
+
+
+@contextmanager
+def file_server(hub: Hub, folder: Path) -> Iterator[str]:
+    argv = [sys.executable, "-u", "-m", "http.server", "--bind", ADDRESS, "0"]
+    with hub.inside():
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=folder, text=True)
+    assert process.stdout is not None
+    port = process.stdout.readline().split(" port ")[1].split()[0]
+    try:
+        yield f"http://{ADDRESS}:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
 def test_the_role_is_used_alone_as_the_documentation_shows(
     plane: ControlPlane, boot: Boot, tmp_path: Path
 ) -> None:
@@ -390,16 +444,20 @@ def a_key(folder: Path) -> Path:
 
 
 def play(plane: ControlPlane, *words: str) -> str:
-    """`ansible-playbook`, as a person types it."""
+    done = ansible_playbook(plane, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ansible_playbook(plane: ControlPlane, *words: str) -> "subprocess.CompletedProcess[str]":
+    """As a person types it."""
     with plane.hub.inside():
-        done = subprocess.run(
+        return subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), *words],
             capture_output=True,
             text=True,
             env={**os.environ, "ANSIBLE_ROLES_PATH": str(ROLES), "LC_ALL": "C.UTF-8"},
         )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def wait_heard(plane: ControlPlane, device_id: str) -> None:

@@ -41,7 +41,8 @@ def test_without_ansible_the_command_to_install_it_is_said(
 def test_every_task_has_a_name_and_every_variable_its_place_in_the_argument_specs() -> None:
     role = ROLES / "fleet_agent"
     for file in [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml")]:
-        for task in yaml.safe_load(file.read_text()):
+        tasks = yaml.safe_load(file.read_text())
+        for task in [*tasks, *(inner for task in tasks for inner in task.get("block", ()))]:
             assert task.get("name"), f"{file}: {task}"
     specified = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
     options = specified["argument_specs"]["main"]["options"]
