@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from tests.machines.control_plane import ControlPlane, control_plane
 from tests.machines.hub import Hub, hub_at
 from tests.machines.image import NoImage, image
+from tests.machines.installs import NEXT, SILENT
 from tests.machines.machine import Kind, Machine, machine
 from tests.machines.why_not import why_not
 
@@ -20,6 +22,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     if why := why_not():
         pytest.skip(why)
     with hub_at(tmp_path_factory.mktemp("hub")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def plane(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane that the machines reach, with releases to upgrade to."""
+    with control_plane(hub, tmp_path_factory.mktemp("plane")) as made:
+        made.add_release(NEXT)
+        made.add_release(SILENT, "never_heartbeats")
         yield made
 
 

@@ -1,69 +1,36 @@
 """`fleet device install` and `uninstall` on real machines, by the real Ansible over real SSH."""
 
 import hashlib
-import json
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.machines.conftest import Boot
-from tests.machines.control_plane import FLEET, ControlPlane, Ran, control_plane
-from tests.machines.hub import ADDRESS, Hub
+from tests.machines.control_plane import ControlPlane
 from tests.machines.image import DEBIAN_12, DEBIAN_13
+from tests.machines.installs import (
+    FIRST,
+    LINK,
+    NEXT,
+    SILENT,
+    file_server,
+    install,
+    left_on,
+    line,
+    outcome,
+    uninstall,
+)
 from tests.machines.machine import Kind, Machine, machine
 
-import harmony_fleet
-from harmony_fleet.install import ROLES
-from harmony_fleet.messaging.credentials import Credentials, encode_creds
-
-PAGE = Path(__file__).parents[2] / "docs" / "install.md"
-OLD = "0.0.9"
-FIRST = harmony_fleet.__version__
-NEXT = "9.9.9"
-SILENT = "6.6.6"
 ELSEWHERE = "1.1.0"
-LINK = "/usr/local/bin/fleet-agent"
 UNITS = ("fleet-agent.service", "fleet-agent-deadman.timer", "fleet-agent-deadman.service")
-QUICK = ("heartbeat.interval_s=1", "upgrade.probation_s=3", "upgrade.self_test_limit_s=20")
 MOST_EXPOSED = 1.6
 """As docs/install.md says, with the reasons."""
-OURS = """
-find / -xdev '(' -name '*fleet*' -o -newer /etc/hostname -path '/etc/*' ')' -type f,l | sort
-find /usr/local/lib /var/lib /etc -xdev -name 'fleet*' -type d
-ls -A /root /tmp/ansible* /var/tmp/ansible* 2>/dev/null
-systemctl list-units --all --plain --no-legend 'fleet*'
-"""
-"""All that there is of an agent, and all that an install could leave behind."""
-BY_HAND = """
-[Service]
-Type=notify
-ExecStart={program}
-Restart=always
-"""
-CONFIGURED_BY_HAND = """
-device_id = "gateway"
-[plane]
-servers = ["nats://127.0.0.1:4222"]
-credentials = "/etc/fleet-agent/device.creds"
-"""
-
 STRANGE = "ansible_ssh_common_args='-o UserKnownHostsFile=/nowhere'"
 
 pytestmark = pytest.mark.machines
-
-
-@pytest.fixture(scope="module")
-def plane(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with control_plane(hub, tmp_path_factory.mktemp("plane")) as made:
-        made.add_release(NEXT)
-        made.add_release(SILENT, "never_heartbeats")
-        yield made
 
 
 @pytest.fixture(scope="module", params=[DEBIAN_12, DEBIAN_13], ids=lambda recipe: recipe.name)
@@ -74,34 +41,6 @@ def device(request: pytest.FixtureRequest, plane: ControlPlane) -> Iterator[Mach
         ran = install(plane, pi, "--label", "ring=canary")
         assert outcome(ran) == "installed", ran
         yield pi
-
-
-def install(plane: ControlPlane, pi: Machine, *options: str, stdin: str = "") -> Ran:
-    inventory = () if stdin else ("--inventory", str(plane.inventory([pi.access])))
-    settings = [word for pair in QUICK for word in ("--set", pair)]
-    words = ("device", "install", *inventory, "--version", FIRST, *settings, "--json")
-    return plane(*words, *options, stdin=stdin)
-
-
-def uninstall(plane: ControlPlane, pi: Machine, *options: str) -> Ran:
-    inventory = str(plane.inventory([pi.access]))
-    return plane("device", "uninstall", "--inventory", inventory, "--json", *options)
-
-
-def line(ran: Ran) -> dict[str, Any]:
-    """Of the one device; the exit status fits it."""
-    (one,) = ran.document["devices"]
-    assert ran.status == (1 if one["state"] == "failed" else 0), ran
-    found: dict[str, Any] = one
-    return found
-
-
-def outcome(ran: Ran) -> str:
-    return str(line(ran)["state"])
-
-
-def left_on(pi: Machine) -> str:
-    return pi.run("sh", "-c", OURS + "true")
 
 
 def test_a_device_is_heard_with_its_version_and_labels(
@@ -206,69 +145,6 @@ def test_an_uninstall_in_the_middle_of_an_upgrade_leaves_nothing_and_an_install_
     assert outcome(install(plane, pi)) == "installed"
 
 
-def put_by_hand(plane: ControlPlane, pi: Machine, unit: str, program: str = LINK) -> None:
-    pi.write(program, plane.program(OLD).read_bytes(), 0o755)
-    pi.write("/etc/fleet-agent/config.toml", CONFIGURED_BY_HAND)
-    pi.write("/etc/fleet-agent/device.creds", encode_creds("jwt", bytes(32)), 0o600)
-    pi.run("mkdir", "-p", "/var/lib/fleet-agent", "/usr/local/lib/fleet-agent")
-    pi.write(f"/etc/systemd/system/{unit}", BY_HAND.format(program=program))
-    pi.systemctl("daemon-reload")
-    pi.systemctl("start", unit)
-
-
-def test_an_agent_that_was_put_there_by_hand_is_taken_over_as_it_is(
-    plane: ControlPlane, boot: Boot
-) -> None:
-    pi = boot("gateway", Kind())
-    put_by_hand(plane, pi, "fleet-agent.service")
-
-    ran = install(plane, pi)
-
-    assert (outcome(ran), line(ran)["version"]) == ("taken over", OLD)
-    assert f"order an upgrade to have {FIRST}" in line(ran)["remark"]
-    assert pi.run("readlink", LINK).strip() == f"../../bin/fleet-agent-v{OLD}"
-    assert plane.device(pi.name)["current_version"] == OLD
-    assert outcome(install(plane, pi)) == "unchanged"
-    ran = plane("upgrade", pi.name, "--to", NEXT, "--wait", "--timeout", "60")
-    assert ran.status == 0, ran
-
-
-def test_an_agent_of_another_unit_is_taken_over_only_where_the_unit_is_named(
-    plane: ControlPlane, boot: Boot
-) -> None:
-    pi = boot("gateway-2", Kind())
-    put_by_hand(plane, pi, "legacy.service")
-    before = left_on(pi)
-
-    ran = install(plane, pi)
-    assert outcome(ran) == "failed"
-    assert "--replaces legacy.service" in line(ran)["cause"]
-    assert left_on(pi) == before
-
-    ran = install(plane, pi, "--replaces", "legacy.service")
-    assert (outcome(ran), line(ran)["version"]) == ("taken over", FIRST)
-    assert pi.show("legacy.service", "ActiveState") == "inactive"
-    assert pi.run("sh", "-c", f"ls /usr/bin/fleet-agent-v{OLD}")
-
-
-def test_a_program_at_another_place_is_taken_over_only_where_the_place_is_named(
-    plane: ControlPlane, boot: Boot
-) -> None:
-    pi = boot("packaged", Kind())
-    place = "/usr/bin/fleet-agent"
-    put_by_hand(plane, pi, "fleet-agent.service", place)
-    before = left_on(pi)
-
-    ran = install(plane, pi)
-    assert outcome(ran) == "failed"
-    assert "name its program by --link" in line(ran)["cause"]
-    assert left_on(pi) == before
-
-    ran = install(plane, pi, "--link", place)
-    assert (outcome(ran), line(ran)["version"]) == ("taken over", OLD)
-    assert pi.run("readlink", place).strip() == f"fleet-agent-v{OLD}"
-
-
 def test_a_folder_in_which_nothing_may_be_executed_is_refused_before_anything_is_changed(
     plane: ControlPlane, boot: Boot
 ) -> None:
@@ -355,113 +231,3 @@ def test_a_release_on_another_server_is_fetched_by_the_device_itself(
         assert plane("release", "add", *what).status == 0
         ran = install(plane, pi, "--version", ELSEWHERE)
     assert (outcome(ran), line(ran)["version"]) == ("installed", ELSEWHERE)
-
-
-def test_a_program_with_another_digest_never_has_its_name_nor_may_be_executed(
-    plane: ControlPlane, boot: Boot, tmp_path: Path
-) -> None:
-    pi = boot("tampered", Kind())
-    ours = {
-        "fleet_agent_version": FIRST,
-        "fleet_agent_program": {"local": str(plane.program(FIRST)), "sha256": "a" * 64},
-        "fleet_agent_servers": ["tls://10.77.0.1:4222"],
-    }
-    done = played(plane, pi, ours, tmp_path)
-    assert done.returncode == 2
-    assert "has not the digest" in done.stdout
-    assert pi.run("find", "/usr/bin", "/usr/local/bin", "-name", "*fleet*") == ""
-
-
-def played(
-    plane: ControlPlane, pi: Machine, ours: dict[str, Any], folder: Path
-) -> "subprocess.CompletedProcess[str]":
-    playbook = folder / "own.yml"
-    playbook.write_text("- {hosts: all, gather_facts: false, roles: [fleet_agent]}\n")
-    inventory = str(plane.inventory([pi.access]))
-    return ansible_playbook(plane, "-i", inventory, "-e", json.dumps(ours), str(playbook))
-
-
-@contextmanager
-def file_server(hub: Hub, folder: Path) -> Iterator[str]:
-    argv = [sys.executable, "-u", "-m", "http.server", "--bind", ADDRESS, "0"]
-    with hub.inside():
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=folder, text=True)
-    assert process.stdout is not None
-    port = process.stdout.readline().split(" port ")[1].split()[0]
-    try:
-        yield f"http://{ADDRESS}:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
-
-
-def test_the_role_is_used_alone_as_the_documentation_shows(
-    plane: ControlPlane, boot: Boot, tmp_path: Path
-) -> None:
-    pi = boot("alone", Kind())
-    playbook = tmp_path / "playbook.yml"
-    playbook.write_text(PAGE.read_text().partition("```yaml\n")[2].partition("```")[0])
-    program = plane.program(FIRST)
-    reached = plane(
-        "device", "credentials", "nobody", "--public-key", str(a_key(tmp_path)), "--json"
-    )
-    ours = {
-        "fleet_agent_version": FIRST,
-        "fleet_agent_program": {
-            "local": str(program),
-            "sha256": hashlib.sha256(program.read_bytes()).hexdigest(),
-        },
-        "fleet_agent_servers": [reached.document["nats_url"]],
-        "fleet_agent_ca": reached.document["ca"],
-        "fleet_agent_sign": [
-            *FLEET,
-            "device",
-            "credentials",
-            "--data",
-            str(plane.data),
-            "--public-key",
-            "-",
-        ],
-    }
-    words = ("-i", str(plane.inventory([pi.access])), "-e", json.dumps(ours), str(playbook))
-
-    assert "failed=0" in play(plane, *words)
-    assert pi.read("/etc/fleet-agent/site") == "north\n"
-    pi.run("sh", "-c", "until systemctl is-active -q fleet-agent; do sleep 0.1; done")
-    wait_heard(plane, pi.name)
-
-    assert "changed=0" in play(plane, *words)
-    assert "changed=0" in play(plane, *words, "--check")
-    play(plane, *words, "-e", "fleet_agent_state=absent")
-    assert pi.run("sh", "-c", "ls /usr/bin/fleet-agent* /etc/fleet-agent 2>/dev/null; true") == ""
-
-
-def a_key(folder: Path) -> Path:
-    file = folder / "public"
-    file.write_text(Credentials("", bytes(32)).public_key() + "\n")
-    return file
-
-
-def play(plane: ControlPlane, *words: str) -> str:
-    done = ansible_playbook(plane, *words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def ansible_playbook(plane: ControlPlane, *words: str) -> "subprocess.CompletedProcess[str]":
-    """As a person types it."""
-    with plane.hub.inside():
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), *words],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "ANSIBLE_ROLES_PATH": str(ROLES), "LC_ALL": "C.UTF-8"},
-        )
-
-
-def wait_heard(plane: ControlPlane, device_id: str) -> None:
-    ends_s = time.monotonic() + 60
-    while not plane.device(device_id)["online"]:
-        assert time.monotonic() < ends_s
-        time.sleep(0.2)

@@ -42,7 +42,8 @@ def test_every_task_has_a_name_and_every_variable_its_place_in_the_argument_spec
     role = ROLES / "fleet_agent"
     for file in [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml")]:
         tasks = yaml.safe_load(file.read_text())
-        for task in [*tasks, *(inner for task in tasks for inner in task.get("block", ()))]:
+        inner = [one for task in tasks for one in task.get("block", ())]
+        for task in [*tasks, *inner]:
             assert task.get("name"), f"{file}: {task}"
     specified = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
     options = specified["argument_specs"]["main"]["options"]

@@ -1,0 +1,148 @@
+"""The role by itself, as a playbook of somebody else's uses it."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.machines.conftest import Boot
+from tests.machines.control_plane import FLEET, ControlPlane
+from tests.machines.installs import FIRST, file_server
+from tests.machines.machine import Kind, Machine
+
+from harmony_fleet.install import ROLES, ansible
+from harmony_fleet.install.files import Delivery, FileSource, Source
+from harmony_fleet.install.play_folder import Run
+from harmony_fleet.install.targets import Target
+from harmony_fleet.messaging.credentials import Credentials
+
+PAGE = Path(__file__).parents[2] / "docs" / "install.md"
+
+pytestmark = pytest.mark.machines
+
+
+def test_the_role_is_used_alone_as_the_documentation_shows(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    pi = boot("alone", Kind())
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(PAGE.read_text().partition("```yaml\n")[2].partition("```")[0])
+    ours = own_variables(plane, tmp_path)
+    words = ("-i", str(plane.inventory([pi.access])), "-e", json.dumps(ours), str(playbook))
+
+    assert "failed=0" in play(plane, *words)
+    assert pi.read("/etc/fleet-agent/site") == "north\n"
+    pi.run("sh", "-c", "until systemctl is-active -q fleet-agent; do sleep 0.1; done")
+    wait_heard(plane, pi.name)
+
+    assert "changed=0" in play(plane, *words)
+    assert "changed=0" in play(plane, *words, "--check")
+    play(plane, *words, "-e", "fleet_agent_state=absent")
+    assert pi.run("sh", "-c", "ls /usr/bin/fleet-agent* /etc/fleet-agent 2>/dev/null; true") == ""
+
+
+def own_variables(plane: ControlPlane, folder: Path) -> dict[str, Any]:
+    """What a person would put into a playbook."""
+    program = plane.program(FIRST)
+    words = ("--public-key", str(a_key(folder)), "--json")
+    reached = plane("device", "credentials", "nobody", *words).document
+    sign = ("device", "credentials", "--data", str(plane.data), "--public-key", "-")
+    return {
+        "fleet_agent_version": FIRST,
+        "fleet_agent_program": {
+            "local": str(program),
+            "sha256": hashlib.sha256(program.read_bytes()).hexdigest(),
+        },
+        "fleet_agent_servers": [reached["nats_url"]],
+        "fleet_agent_ca": reached["ca"],
+        "fleet_agent_sign": [*FLEET, *sign],
+    }
+
+
+def test_each_source_brings_its_file_once(plane: ControlPlane, boot: Boot, tmp_path: Path) -> None:
+    pi = boot("sources", Kind())
+    here = tmp_path / "here"
+    here.write_text("from here\n")
+    digest = hashlib.sha256(here.read_bytes()).hexdigest()
+    with file_server(plane.hub, tmp_path) as url:
+        sources: dict[str, Source] = {
+            "/opt/content": FileSource.content("{{ no template }}\n"),
+            "/opt/local": FileSource.local(here, digest),
+            "/opt/download": FileSource.download(f"{url}/here", digest, here.stat().st_size),
+            "/opt/symlink": FileSource.symlink("local"),
+        }
+        forms = [Delivery(path, source, 0o640).form() for path, source in sources.items()]
+        ours = own_variables(plane, tmp_path)
+        run = Run((target(pi),), {**ours, "fleet_agent_files": forms})
+        with plane.hub.inside():
+            first = ansible.run(run)[pi.name]
+            second = ansible.run(run)[pi.name]
+    assert not first.failed, first
+    assert second.changed == ()
+    assert pi.read("/opt/content") == "{{ no template }}\n"
+    assert pi.read("/opt/local") == pi.read("/opt/download") == "from here\n"
+    assert pi.run("readlink", "/opt/symlink") == "local\n"
+    assert pi.run("stat", "-c", "%a", "/opt/content", "/opt/download") == "640\n640\n"
+
+
+def target(pi: Machine) -> Target:
+    return Target(pi.name, pi.name, {"ansible_ssh_common_args": f"-F {pi.access.config}"})
+
+
+def a_key(folder: Path) -> Path:
+    file = folder / "public"
+    file.write_text(Credentials("", bytes(32)).public_key() + "\n")
+    return file
+
+
+def play(plane: ControlPlane, *words: str) -> str:
+    done = ansible_playbook(plane, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ansible_playbook(plane: ControlPlane, *words: str) -> "subprocess.CompletedProcess[str]":
+    """As a person types it."""
+    with plane.hub.inside():
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("ansible-playbook")), *words],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "ANSIBLE_ROLES_PATH": str(ROLES), "LC_ALL": "C.UTF-8"},
+        )
+
+
+def wait_heard(plane: ControlPlane, device_id: str) -> None:
+    ends_s = time.monotonic() + 60
+    while not plane.device(device_id)["online"]:
+        assert time.monotonic() < ends_s
+        time.sleep(0.2)
+
+
+def test_a_program_with_another_digest_never_has_its_name_nor_may_be_executed(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    pi = boot("tampered", Kind())
+    ours = {
+        "fleet_agent_version": FIRST,
+        "fleet_agent_program": {"local": str(plane.program(FIRST)), "sha256": "a" * 64},
+        "fleet_agent_servers": ["tls://10.77.0.1:4222"],
+    }
+    done = played(plane, pi, ours, tmp_path)
+    assert done.returncode == 2
+    assert "has not the digest" in done.stdout
+    assert pi.run("find", "/usr/bin", "/usr/local/bin", "-name", "*fleet*") == ""
+
+
+def played(
+    plane: ControlPlane, pi: Machine, ours: dict[str, Any], folder: Path
+) -> "subprocess.CompletedProcess[str]":
+    playbook = folder / "own.yml"
+    playbook.write_text("- {hosts: all, gather_facts: false, roles: [fleet_agent]}\n")
+    inventory = str(plane.inventory([pi.access]))
+    return ansible_playbook(plane, "-i", inventory, "-e", json.dumps(ours), str(playbook))
