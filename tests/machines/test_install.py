@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ def test_a_second_run_changes_nothing_and_says_so(plane: ControlPlane, device: M
     assert (outcome(ran), line(ran)["changed"]) == ("unchanged", [])
     assert plane.device(device.name)["instance_id"] == before
     assert outcome(install(plane, device, "--check")) == "unchanged"
+
+
+def test_the_agent_comes_back_with_the_machine(plane: ControlPlane, device: Machine) -> None:
+    before = plane.device(device.name)["instance_id"]
+    device.reboot()
+    ends_s = time.monotonic() + 60
+    while plane.device(device.name)["instance_id"] == before:
+        assert time.monotonic() < ends_s, device.journal("fleet-agent.service")
+        time.sleep(0.2)
 
 
 def test_systemd_finds_nothing_wrong_in_the_units(device: Machine) -> None:

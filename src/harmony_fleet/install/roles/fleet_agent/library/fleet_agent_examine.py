@@ -221,7 +221,8 @@ def look(places: Places, wanted: str) -> Found:
         place = PROGRAM if version is None else VERSION
         version = spoken(places.link) if version is None else version
     versions = {wanted} if version is None else {wanted, version}
-    digests = {one: sha256(places.version(one)) for one in versions}
+    files = {one: places.version(one) for one in versions}
+    digests = {one: sha256(file) for one, file in files.items() if os.access(file, os.X_OK)}
     return Found(
         place,
         version,
