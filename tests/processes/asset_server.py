@@ -35,7 +35,16 @@ class Exchange(BaseHTTPRequestHandler):
     @property
     def first(self) -> int:
         """Where the client wants to go on."""
-        return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        return int(self._range[0])
+
+    @property
+    def last(self) -> int | None:
+        """The last byte that the client wants, where it wants not all of the rest."""
+        return int(self._range[1]) if self._range[1] else None
+
+    @property
+    def _range(self) -> list[str]:
+        return self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
 
     def answer(self, status: int, *headers: tuple[str, object]) -> None:
         self.send_response(status)
@@ -116,12 +125,13 @@ def serve(content: bytes = CONTENT) -> Behaviour:
         if first >= total:
             exchange.answer(416, ("Content-Range", f"bytes */{total}"), ("Content-Length", 0))
             return
-        length = ("Content-Length", total - first)
-        if first:
-            exchange.answer(206, ("Content-Range", f"bytes {first}-{total - 1}/{total}"), length)
+        last = total - 1 if exchange.last is None else min(exchange.last, total - 1)
+        length = ("Content-Length", last + 1 - first)
+        if "Range" in exchange.headers:
+            exchange.answer(206, ("Content-Range", f"bytes {first}-{last}/{total}"), length)
         else:
             exchange.answer(200, length)
-        exchange.send(content[first:])
+        exchange.send(content[first : last + 1])
 
     return behave
 

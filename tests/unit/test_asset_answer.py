@@ -11,6 +11,7 @@ from harmony_fleet.asset.answer import (
     ContentRange,
     check_redirect,
     judge,
+    judge_first_byte,
     parse_content_range,
     parse_retry_after,
 )
@@ -171,3 +172,39 @@ def test_a_redirect_from_https_stays_protected_or_is_refused(location: str) -> N
         return
     assert target.startswith("https://")
     assert target.isascii()
+
+
+def test_the_first_byte_comes_with_the_size_of_the_file() -> None:
+    for text, total in (("bytes 0-0/100", 100), ("bytes 0-0/*", None), ("bytes 0-99/100", 100)):
+        assert judge_first_byte(Answer(206, content_range=text), EXPECTED) == Begins(0, total)
+
+
+def test_a_server_without_ranges_begins_with_the_first_byte_as_well() -> None:
+    assert judge_first_byte(Answer(200, content_length="100"), EXPECTED) == Begins(0, 100)
+    chunked = Answer(200, content_length="1", transfer_encoding="chunked")
+    assert judge_first_byte(chunked, EXPECTED) == Begins(0, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(206, content_range="bytes 0-0/99"), Answer(200, content_length="101")],
+    ids=["by its range", "by its length"],
+)
+def test_by_its_first_byte_a_file_of_another_size_is_known(answer: Answer) -> None:
+    assert isinstance(judge_first_byte(answer, EXPECTED), Distrusted)
+
+
+@pytest.mark.parametrize("text", [None, "", "bytes 1-1/100", "bytes */100"])
+def test_another_range_than_the_first_byte_is_no_answer_to_it(text: str | None) -> None:
+    assert isinstance(judge_first_byte(Answer(206, content_range=text), EXPECTED), RangeRefused)
+
+
+@pytest.mark.parametrize("status", [200, 206])
+def test_an_encoded_first_byte_is_not_the_files(status: int) -> None:
+    answer = Answer(status, content_range="bytes 0-0/100", content_encoding="gzip")
+    assert isinstance(judge_first_byte(answer, EXPECTED), Interrupted)
+
+
+@pytest.mark.parametrize("status", [404, 416, 503])
+def test_a_refusal_of_the_first_byte_keeps_its_status(status: int) -> None:
+    assert judge_first_byte(Answer(status), EXPECTED) == Answered(status)

@@ -59,17 +59,39 @@ Meaning = Begins | Interrupted | Answered | RangeRefused | Distrusted
 
 
 def judge(answer: Answer, asked_from: int, expected: Expected) -> Meaning:
-    """What `answer` means to one who asked for the file from byte `asked_from`."""
+    """What `answer` means to one who asked for the file from byte `asked_from` on."""
+    if answer.status == 206 and not _encoded(answer):
+        return _judge_range(answer.content_range, asked_from, expected)
+    if answer.status == 416 and asked_from > 0:
+        return RangeRefused(f"the server refuses to go on from byte {asked_from}")
+    return _judge_whole(answer, expected)
+
+
+def judge_first_byte(answer: Answer, expected: Expected) -> Meaning:
+    """What `answer` means to one who asked for the file's first byte alone, to know its size.
+
+    A server without ranges begins to send the whole file instead; it can be downloaded as well.
+    """
+    if answer.status != 206 or _encoded(answer):
+        return _judge_whole(answer, expected)
+    found = parse_content_range(answer.content_range)
+    if found is None or found.first != 0:
+        return RangeRefused(f"asked for byte 0, the server sent {answer.content_range!r}")
+    return _begins(0, found.total, expected)
+
+
+def _encoded(answer: Answer) -> str | None:
+    """By what the body is encoded, which was not asked for."""
     encoding = (answer.content_encoding or "identity").strip().lower()
-    if answer.status in {200, 206} and encoding != "identity":
+    return None if encoding == "identity" else encoding
+
+
+def _judge_whole(answer: Answer, expected: Expected) -> Meaning:
+    if answer.status in {200, 206} and (encoding := _encoded(answer)):
         return Interrupted(f"the server sent it encoded ({encoding!r}), which was not asked for")
     if answer.status == 200:
         total = None if answer.transfer_encoding else _number(answer.content_length)
         return _begins(0, total, expected)
-    if answer.status == 206:
-        return _judge_range(answer.content_range, asked_from, expected)
-    if answer.status == 416 and asked_from > 0:
-        return RangeRefused(f"the server refuses to go on from byte {asked_from}")
     return Answered(answer.status, parse_retry_after(answer.retry_after, answer.date))
 
 

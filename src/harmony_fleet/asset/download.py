@@ -152,8 +152,8 @@ class _Download:
 
     def _ask(self, progress: Progress) -> Outcome:
         held_bytes = self.partial.held_bytes
-        asked = http.get(self.url, held_bytes, self.limits, self.watch, self.trust)
-        with asked as (answer, body):
+        ask = http.Ask(self.url, held_bytes)
+        with http.get(ask, self.limits, self.watch, self.trust) as (answer, body):
             meaning = judge(answer, held_bytes, self.expected)
             if not isinstance(meaning, Begins):
                 return meaning

@@ -11,6 +11,7 @@ import io
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
@@ -26,6 +27,23 @@ SLICE_S: Final = 0.1
 """How soon a wait for the server notices that the download was cancelled."""
 
 BUFFER_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A file, or a part of it."""
+
+    url: str
+    from_byte: int = 0
+    to_byte: int | None = None
+    """The last byte wanted; None: to the end."""
+
+    @property
+    def range(self) -> str | None:
+        """As in the header of that name; None: all of it."""
+        if self.from_byte == 0 and self.to_byte is None:
+            return None
+        return f"bytes={self.from_byte}-{'' if self.to_byte is None else self.to_byte}"
 
 
 class Body:
@@ -47,13 +65,9 @@ class Body:
 
 @contextmanager
 def get(
-    url: str,
-    from_byte: int,
-    limits: Limits,
-    watch: Watch,
-    trust: "ssl.SSLContext | None" = None,
+    ask: Ask, limits: Limits, watch: Watch, trust: "ssl.SSLContext | None" = None
 ) -> Iterator[tuple[Answer, Body]]:
-    """Ask for the file from `from_byte` on; the answer may have any status but a redirect's.
+    """The answer may have any status but a redirect's.
 
     `trust`: for https, also where a redirect leads there; None: whom the system trusts.
 
@@ -64,22 +78,22 @@ def get(
     for _ in range(limits.redirects + 1):
         with _translated():
             response: http.client.HTTPResponse = opener.open(
-                _request(url, from_byte), timeout=limits.connect_s
+                _request(ask), timeout=limits.connect_s
             )
         with response:
             answer = _answer(response)
             if answer.status not in REDIRECTS or answer.location is None:
                 yield answer, Body(response)
                 return
-        url = check_redirect(url, answer.location)
-    raise RedirectRefused(f"redirected more than {limits.redirects} times, at last to {url}")
+        ask = replace(ask, url=check_redirect(ask.url, answer.location))
+    raise RedirectRefused(f"redirected more than {limits.redirects} times, at last to {ask.url}")
 
 
-def _request(url: str, from_byte: int) -> Request:
+def _request(ask: Ask) -> Request:
     headers = {"Accept-Encoding": "identity", "User-Agent": "harmony-fleet"}
-    if from_byte > 0:
-        headers["Range"] = f"bytes={from_byte}-"
-    return Request(url, headers=headers)  # noqa: S310 - http and https are the only handlers
+    if ask.range is not None:
+        headers["Range"] = ask.range
+    return Request(ask.url, headers=headers)  # noqa: S310 - http and https are the only handlers
 
 
 def _answer(response: http.client.HTTPResponse) -> Answer:
