@@ -62,13 +62,16 @@ MESSAGES: Final = (
         "commands",
         "Subject `fleet.answer.<device_id>.<nonce>.<number>`, as asked. Device to operator.",
     ),
+    ("PreflightCommand", "preflight", "Where a `Command` travels. Operator to device."),
+    ("PreflightAnswer", "preflight", "Where an `Answer` travels. Device to operator."),
 )
 PARTS: Final = (
-    ("Artifact", "upgrade", "In a marker."),
+    ("Artifact", "upgrade", "In a marker, and in the question of a preflight."),
     ("Cause", "upgrade", "In a status."),
     ("Ended", "upgrade", "In a status, and in the answer to a stop."),
     ("Progress", "heartbeat", "In a heartbeat."),
     ("Info", "commands", "In the answer to `Info`."),
+    ("Check", "preflight", "In the answer to `Preflight`."),
 )
 ENUMS: Final = (
     ("Desired", "upgrade"),
@@ -77,6 +80,8 @@ ENUMS: Final = (
     ("Role", "heartbeat"),
     ("Verb", "commands"),
     ("Outcome", "commands"),
+    ("CheckName", "preflight"),
+    ("CheckState", "preflight"),
 )
 
 

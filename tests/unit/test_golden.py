@@ -11,13 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.wire_cases import ARTIFACT, DIGEST, ENDED_WELL, GOLDEN, ID, INFO, OLDER_ID
+from tests.unit.wire_cases import (
+    ARTIFACT,
+    AT,
+    CHECK,
+    DIGEST,
+    ENDED_WELL,
+    GOLDEN,
+    ID,
+    INFO,
+    OLDER_ID,
+)
 
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
 from harmony_fleet.contracts.codec import decode, encode
 from harmony_fleet.contracts.commands import Answer, Command, Info, Outcome, Verb
 from harmony_fleet.contracts.errors import MalformedMessage
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.preflight import (
+    Check,
+    CheckName,
+    CheckState,
+    PreflightAnswer,
+    PreflightCommand,
+)
 from harmony_fleet.contracts.upgrade import (
     AgentUpgradePhase,
     Cause,
@@ -36,6 +53,8 @@ OLD: dict[str, Any] = {
     "old_heartbeat": Heartbeat("pi-1", "1.0.0", Role.PRIMARY, "instance-1", "boot-1", 7, 30_000),
     "old_command": Command("pi-1", Verb.PING),
     "old_answer": Answer("pi-1", Outcome.OK),
+    "old_preflight": PreflightCommand("pi-1", "2.0.0", ARTIFACT, AT),
+    "old_preflight_answer": PreflightAnswer("pi-1", Outcome.OK),
     "old_ended": Ended(OLDER_ID, 2, AgentUpgradePhase.SUCCEEDED),
     "old_cause": Cause(CauseKind.DISK_FULL, "the disk is full"),
     "old_journal": Journal(
@@ -66,6 +85,14 @@ FUTURE: dict[str, Any] = {
     ),
     "future_command": Command("pi-1", Verb.UNKNOWN, ID, schema=2),
     "future_answer": Answer("pi-1", Outcome.UNKNOWN, info=INFO, schema=2),
+    "future_preflight": PreflightCommand("pi-1", "2.0.0", ARTIFACT, AT, ">=4.0", schema=2),
+    "future_preflight_answer": PreflightAnswer(
+        "pi-1",
+        Outcome.OK,
+        version="2.0.0",
+        checks=(CHECK, Check(CheckName.UNKNOWN, CheckState.UNKNOWN, "the moon is full")),
+        schema=2,
+    ),
     "future_journal": Journal(
         "journal-1",
         seq=17,
@@ -136,8 +163,11 @@ def test_every_golden_file_is_read_by_a_test() -> None:
 
 def test_every_field_of_every_message_is_set_in_some_golden_file() -> None:
     """Else a field could change its name, and no golden file would notice what it holds."""
-    for kind in (Marker, Status, Heartbeat, Command, Answer, Info, Ended, Journal):
+    kinds = (Marker, Status, Heartbeat, Command, Answer, Info, Ended, Journal)
+    for kind in (*kinds, PreflightCommand, PreflightAnswer, Check):
         unset = {field.name for field in fields(kind)} - {"schema"}
+        if kind is PreflightCommand:
+            unset -= {"verb"}  # which is never another
         for message in GOLDEN.values():
             if isinstance(message, kind):
                 unset -= {f.name for f in fields(kind) if getattr(message, f.name) != f.default}
@@ -146,6 +176,7 @@ def test_every_field_of_every_message_is_set_in_some_golden_file() -> None:
 
 def test_every_word_of_an_enum_is_written_as_ever() -> None:
     words = [*AgentUpgradePhase, *CauseKind, *Desired, *Role, *Verb, *Outcome, *Stage]
+    words += [*CheckName, *CheckState]
     written = [f"{type(word).__name__}.{word.name} {word.value}" for word in words]
     assert written == (FOLDER / "words.txt").read_text().splitlines()
 

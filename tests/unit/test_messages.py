@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.wire_cases import CAUSE, ENDED_ONE, GOLDEN, ID, INFO, MOST_ENDED
+from tests.unit.wire_cases import CAUSE, CHECK, ENDED_ONE, GOLDEN, ID, INFO, MOST_ENDED
 
 from harmony_fleet.contracts import subjects
 from harmony_fleet.contracts.codec import decode, encode
@@ -19,6 +19,7 @@ from harmony_fleet.contracts.commands import Outcome, Verb
 from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.heartbeat import MAX_INTERVAL_MS, Heartbeat, Progress, Role
 from harmony_fleet.contracts.identity import MAX_COUNT, MAX_URL_LENGTH
+from harmony_fleet.contracts.preflight import MAX_CHECKS, MAX_DETAIL, CheckName, CheckState
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
     MAX_EVIDENCE,
@@ -54,7 +55,10 @@ def test_the_phases_that_end_an_upgrade_are_those_of_the_design(phase: AgentUpgr
     assert phase.final == (phase.value in FINAL)
 
 
-@pytest.mark.parametrize("kind", [Desired, AgentUpgradePhase, CauseKind, Role, Verb, Outcome])
+WORDS = [Desired, AgentUpgradePhase, CauseKind, Role, Verb, Outcome, CheckName, CheckState]
+
+
+@pytest.mark.parametrize("kind", WORDS)
 def test_a_word_of_a_newer_side_is_unknown_and_what_is_no_word_is_refused(kind: Any) -> None:
     assert kind("something newer") is kind.UNKNOWN
     assert kind("") is kind.UNKNOWN
@@ -91,15 +95,19 @@ WRONG: dict[str, list[Any]] = {
     "python": ["a" * 41],
     "platform": ["a" * 81],
     "ended": [(*MOST_ENDED, ENDED_ONE)],
+    "asked_at": ["a" * 41],
+    "detail": ["a" * (MAX_DETAIL + 1)],
+    "checks": [(CHECK,) * (MAX_CHECKS + 1)],
 }
 HOLDERS = {
     *(GOLDEN[name] for name in ("marker", "status", "heartbeat", "command_upgrade_stop")),
     *(GOLDEN["answer_refused"], INFO, ENDED_ONE, CAUSE, GOLDEN["marker"].artifact),
     *(MarkerHead("pi-1", ID, 1), Progress(1, 2)),
+    *(GOLDEN["preflight"], GOLDEN["preflight_answer"], CHECK),
 }
 FREE = {
     *("artifact", "cause", "progress", "info", "desired", "phase", "role", "verb", "outcome"),
-    *("kind", "retry", "ended_complete"),
+    *("kind", "retry", "ended_complete", "name", "state"),
 }
 """Fields that their type alone guards."""
 

@@ -11,6 +11,13 @@ from harmony_fleet.agent.upgrade.record import Attempt, Installed, Journal, Stag
 from harmony_fleet.contracts.commands import Answer, Command, Info, Outcome, Verb
 from harmony_fleet.contracts.heartbeat import MAX_INTERVAL_MS, Heartbeat, Progress, Role
 from harmony_fleet.contracts.identity import MAX_COUNT
+from harmony_fleet.contracts.preflight import (
+    Check,
+    CheckName,
+    CheckState,
+    PreflightAnswer,
+    PreflightCommand,
+)
 from harmony_fleet.contracts.upgrade import (
     ENDED_KEPT,
     AgentUpgradePhase,
@@ -37,6 +44,7 @@ CAUSE: Final = Cause(
 )
 ENDED_ONE: Final = Ended(OLDER_ID, 2, AgentUpgradePhase.ROLLED_BACK, CauseKind.CRASH_LOOP)
 ENDED_WELL: Final = Ended(OLDEST_ID, 1, AgentUpgradePhase.SUCCEEDED)
+CHECK: Final = Check(CheckName.DISK_SPACE, CheckState.FAILED, "“/usr/bin” has no room")
 INFO: Final = Info("1.0.0", "instance-1", "boot-1", "3.11.7", "linux-x86_64")
 
 GOLDEN: Final[Mapping[str, Any]] = {
@@ -82,6 +90,15 @@ GOLDEN: Final[Mapping[str, Any]] = {
     "answer_info": Answer("pi-1", Outcome.OK, info=INFO),
     "answer_ended": Answer("pi-1", Outcome.ENDED, ended=ENDED_ONE),
     "answer_refused": Answer("pi-1", Outcome.REFUSED, "another upgrade is under way here"),
+    "preflight": PreflightCommand("pi-1", "2.0.0-rc.1", ARTIFACT, AT, ">=3.11"),
+    "preflight_answer": PreflightAnswer(
+        "pi-1",
+        Outcome.OK,
+        version="2.0.0-rc.1",
+        checks=(CHECK, Check(CheckName.CLOCK, CheckState.WARNING, "90 s behind the operator's")),
+    ),
+    "preflight_refused": PreflightAnswer("pi-1", Outcome.REFUSED, "another one is under way here"),
+    "check": CHECK,
     "info": INFO,
     "ended": ENDED_ONE,
     "ended_well": ENDED_WELL,
@@ -140,6 +157,7 @@ _ended = st.builds(
 )
 _progress = st.builds(Progress, _counts, _counts)
 _infos = st.builds(Info, _versions, _tokens, _tokens, _texts, _texts)
+_checks = st.builds(Check, st.sampled_from(CheckName), st.sampled_from(CheckState), _texts)
 _boot_times = st.builds(BootTime, _tokens, st.floats(allow_nan=False, allow_infinity=False))
 _installed = st.builds(Installed, _versions, _digests)
 _attempts = st.builds(
@@ -220,6 +238,26 @@ MESSAGES: Final[Mapping[type, st.SearchStrategy[Any]]] = {
         _texts,
         st.none() | _ended,
         st.none() | _infos,
+        _from_1,
+    ),
+    Check: _checks,
+    PreflightCommand: st.builds(
+        PreflightCommand,
+        _device_ids,
+        _versions,
+        _artifacts,
+        _texts,
+        _texts,
+        st.sampled_from(Verb),
+        _from_1,
+    ),
+    PreflightAnswer: st.builds(
+        PreflightAnswer,
+        _device_ids,
+        st.sampled_from(Outcome),
+        _texts,
+        st.none() | _versions,
+        st.lists(_checks, max_size=3).map(tuple),
         _from_1,
     ),
     Journal: st.builds(

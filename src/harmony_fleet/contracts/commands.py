@@ -24,6 +24,8 @@ class Verb(Tolerant):
     """What runs? Changes nothing."""
     UPGRADE_STOP = "UpgradeStop"
     """The operator's commit of one upgrade."""
+    PREFLIGHT = "Preflight"
+    """Would an upgrade work? Changes nothing; its messages are `PreflightCommand` and its answer."""
     UNKNOWN = "Unknown"
 
 
