@@ -152,7 +152,7 @@ MISTAKES: Final = {
                 "        async def yes(_upgrade_id: str, reply_to: str) -> None:\n"
                 "            answers = NatsStopAnswers(process.plane, self._device_id)\n"
                 "            await answers.answer(AnswerStop(reply_to, Outcome.OK))\n\n"
-                "        await CommandServer(process.plane, process.identity, yes).start()\n",
+                "        await CommandServer(process.plane, process.identity, yes, yes).start()\n",
             ),
         ),
         "processes/test_agent.py",

@@ -28,6 +28,7 @@ from harmony_fleet.operator.api import PREFIX, ROUTES, application
 from harmony_fleet.operator.api_route import Services
 from harmony_fleet.operator.openapi import document
 from harmony_fleet.operator.ports import StoreError
+from harmony_fleet.operator.preflight_rules import PreflightResult
 from harmony_fleet.operator.results import OrderResult, Wanted
 from harmony_fleet.operator.system import SystemClock
 from harmony_fleet.operator.views import Sight
@@ -169,6 +170,9 @@ class BrokenFleet:
         raise self.error
 
     async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
+        raise self.error
+
+    async def preflight(self, wanted: Wanted | None, version: str) -> Sequence[PreflightResult]:
         raise self.error
 
 

@@ -7,8 +7,9 @@ from tests.processes.nats_fixture import running_nats, until
 
 from harmony_fleet.agent.command_server import CommandServer
 from harmony_fleet.contracts import codec, subjects
-from harmony_fleet.contracts.commands import Command, Verb
+from harmony_fleet.contracts.commands import Command, Outcome, Verb
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.preflight import PreflightAnswer, PreflightCommand
 from harmony_fleet.embedded.account_claims import Claims
 from harmony_fleet.messaging.connection import Message, Plane
 
@@ -90,8 +91,11 @@ async def serve(plane: Plane) -> list[str]:
         assert upgrade_id == ID
         stops.append(reply_to)
 
+    async def examine(asked: PreflightCommand) -> PreflightAnswer:
+        return PreflightAnswer(asked.device_id, Outcome.OK)
+
     me = Heartbeat("pi-1", "1.0.0", Role.PRIMARY, "instance-1", "boot-1", 1, 1000)
-    await CommandServer(plane, me, stop).start()
+    await CommandServer(plane, me, stop, examine).start()
     await plane.flush(5)
     return stops
 

@@ -6,19 +6,15 @@ will write. The report goes to standard output; a failure's words travel in the 
 """
 
 import asyncio
-import importlib
-import os
-import pkgutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import harmony_fleet
 from harmony_fleet.agent.config import Config
+from harmony_fleet.agent.folders import look_at_all
+from harmony_fleet.agent.modules import NotImportable, import_all
 from harmony_fleet.contracts import subjects
-
-DEVICE_PACKAGES = ("contracts", "asset", "messaging", "agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,48 +54,16 @@ def self_test(config: Config, limit_s: float) -> Report:
 
 
 def _imports() -> Check:
-    count = 0
-    for name in modules():
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001  whatever stops an import is the finding
-            return Check("imports", False, f"{name}: {type(error).__name__}: {error}")
-        count += 1
-    return Check("imports", True, f"{count} modules")
-
-
-def modules() -> Iterator[str]:
-    """Every module of the device's own packages."""
-    for package in DEVICE_PACKAGES:
-        root = importlib.import_module(f"harmony_fleet.{package}")
-        yield root.__name__
-        for found in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):
-            yield found.name
+    try:
+        return Check("imports", True, f"{import_all()} modules")
+    except NotImportable as error:
+        return Check("imports", False, str(error))
 
 
 def _paths(config: Config) -> Iterator[Check]:
-    paths = config.paths
-    folders = {
-        "state": paths.state,
-        "versions": paths.versions,
-        "link": paths.link.parent,
-        "previous": paths.previous.parent,
-    }
-    for name, folder in folders.items():
-        yield _folder(f"folder of {name}", folder, executable=name == "versions")
-
-
-def _folder(name: str, folder: Path, executable: bool) -> Check:
-    if not folder.is_dir():
-        return Check(name, False, f"{folder} is not there")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Check(name, False, f"{folder} cannot be written")
-    flags = os.statvfs(folder).f_flag
-    if flags & os.ST_RDONLY:
-        return Check(name, False, f"{folder} is on a read-only file system")
-    if executable and flags & os.ST_NOEXEC:
-        return Check(name, False, f"{folder} is on a file system mounted noexec")
-    return Check(name, True, str(folder))
+    for folder in look_at_all(config.paths):
+        words = f"{folder.path} {folder.flaw}" if folder.flaw else str(folder.path)
+        yield Check(f"folder of {folder.name}", folder.flaw is None, words)
 
 
 def _look_at_authority(ca: Path | None) -> None:

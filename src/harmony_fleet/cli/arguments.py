@@ -1,6 +1,7 @@
 """Arguments that several commands take, checked where they enter, completed from the operator."""
 
 import math
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -8,6 +9,9 @@ from click.shell_completion import CompletionItem
 from harmony_fleet.cli.settings import Settings, settings
 from harmony_fleet.contracts.identity import check_device_id, check_upgrade_id, check_version
 from harmony_fleet.labels import selector
+
+if TYPE_CHECKING:
+    from harmony_fleet.cli.client import Chosen
 
 COMPLETION_LIMIT_S = 1.0
 
@@ -109,4 +113,20 @@ selector_option = click.option(
     metavar="LABELS",
     help="By labels: key=value, key!=value, key or !key, with commas between them.",
 )
+all_option = click.option("--all", "every", is_flag=True, help="Every device of the fleet.")
+version_option = click.option(
+    "--to", "version", type=Version(), required=True, help="A version that was added."
+)
 device_argument = click.argument("device", metavar="DEVICE", type=DeviceId())
+
+
+def chosen_devices(
+    devices: tuple[str, ...], selector: str | None, *, every: bool | None = None
+) -> "Chosen":
+    """`every` None: there is no --all here."""
+    from harmony_fleet.cli.client import Chosen
+
+    if (bool(devices), selector is not None, bool(every)).count(True) != 1:
+        others = "-l LABELS" if every is None else "-l LABELS or --all"
+        raise click.UsageError(f"Name the devices, or say {others}: one of these.")
+    return Chosen(devices or None, selector)

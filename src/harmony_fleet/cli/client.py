@@ -159,6 +159,10 @@ class FleetClient:
     def rollback(self, chosen: Chosen) -> bytes:
         return self._post("/api/v1/rollbacks", chosen.document())
 
+    def preflight(self, chosen: Chosen, version: str) -> bytes:
+        question = {**chosen.document(), "version": check_version(version)}
+        return self._post("/api/v1/preflight", question)
+
     def get(self, path: str) -> bytes:
         return self._send("GET", path).content
 

@@ -19,6 +19,7 @@ from harmony_fleet.cli.words import (
     size,
     time_of,
 )
+from harmony_fleet.contracts.preflight import CheckState
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 from harmony_fleet.printable import printable
 
@@ -32,10 +33,10 @@ _NAME: Final = 20
 @dataclass(frozen=True, slots=True)
 class Row:
     cells: tuple[str, ...]
-    phase: AgentUpgradePhase | None = None
+    phase: AgentUpgradePhase | CheckState | None = None
     """For its colour."""
     phase_cell: int | None = None
-    """Which cell says the phase."""
+    """Which cell says the phase, or the verdict."""
     silent_cell: int | None = None
     """Which cell says that the device is not heard, if it is not."""
 

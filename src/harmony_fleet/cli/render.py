@@ -3,7 +3,7 @@
 The only module that loads rich; NO_COLOR is honoured by it. In a pipe nothing here is used.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,9 +12,14 @@ from rich.live import Live
 from rich.text import Text
 
 from harmony_fleet.cli.layout import GAP, Row, Table, padded, widths
+from harmony_fleet.contracts.preflight import CheckState
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 
-STYLES: Final = {
+STYLES: Final[Mapping[Phase | CheckState, str]] = {
+    CheckState.OK: "green",
+    CheckState.WARNING: "yellow",
+    CheckState.FAILED: "bold red",
+    CheckState.UNKNOWN: "magenta",
     Phase.PENDING: "dim",
     Phase.STAGING: "cyan",
     Phase.VERIFYING: "cyan",

@@ -23,11 +23,14 @@ class Settings:
     ca: Path | None = None
     """The authority to trust; None: the data folder's own."""
 
-    def connect(self) -> "FleetClient":
-        """Raises NotUp, AuthorityUnreadable. Nothing is sent yet."""
-        from harmony_fleet.cli.client import FleetClient
+    def connect(self, answer_limit_s: float | None = None) -> "FleetClient":
+        """`answer_limit_s`: where an answer may take longer. Nothing is sent yet.
 
-        return FleetClient(self.data, ca=self.ca)
+        Raises NotUp, AuthorityUnreadable.
+        """
+        from harmony_fleet.cli.client import ANSWER_LIMIT_S, FleetClient
+
+        return FleetClient(self.data, answer_limit_s or ANSWER_LIMIT_S, ca=self.ca)
 
 
 def settings() -> Settings:

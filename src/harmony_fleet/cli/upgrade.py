@@ -4,11 +4,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harmony_fleet.cli.arguments import Seconds, Version, devices_argument, selector_option
+from harmony_fleet.cli.arguments import (
+    Seconds,
+    all_option,
+    chosen_devices,
+    devices_argument,
+    selector_option,
+    version_option,
+)
 from harmony_fleet.cli.settings import FleetCommand, settings
 
 if TYPE_CHECKING:
-    from harmony_fleet.cli.client import Chosen
     from harmony_fleet.cli.ordering import Wait
 
 _waits = click.option(
@@ -20,8 +26,8 @@ _timeout = click.option("--timeout", type=Seconds(), metavar="S", help="Wait no 
 @click.command(cls=FleetCommand)
 @devices_argument
 @selector_option
-@click.option("--all", "every", is_flag=True, help="Every device of the fleet.")
-@click.option("--to", "version", type=Version(), required=True, help="A version that was added.")
+@all_option
+@version_option
 @_waits
 @_timeout
 @click.option("--retry", is_flag=True, help="Also where this very artifact has failed before.")
@@ -42,7 +48,7 @@ def upgrade(
     With --wait the exit status is 0 only if every upgrade ordered here was seen to succeed. An
     upgrade goes on whether or not anybody waits.
     """
-    wanted = _chosen(devices, selector, every=every)
+    wanted = chosen_devices(devices, selector, every=every)
     wait = _wait(waits, timeout)
     chosen = settings()
     with chosen.connect() as client:
@@ -62,7 +68,7 @@ def abort(devices: tuple[str, ...], selector: str | None) -> None:
     """
     from harmony_fleet.cli import ordering
 
-    wanted, chosen = _chosen(devices, selector), settings()
+    wanted, chosen = chosen_devices(devices, selector), settings()
     with chosen.connect() as client:
         answer = client.abort(wanted)
     ordering.report_abort(chosen, answer)
@@ -82,25 +88,13 @@ def rollback(
     an upgrade like any other, with the same tests and the same way back. Where one device cannot
     be ordered back, none is. An upgrade that is still under way is ended by `fleet abort`.
     """
-    wanted, wait = _chosen(devices, selector), _wait(waits, timeout)
+    wanted, wait = chosen_devices(devices, selector), _wait(waits, timeout)
     chosen = settings()
     with chosen.connect() as client:
         answer = client.rollback(wanted)
     from harmony_fleet.cli import ordering
 
     ordering.report_rollback(chosen, answer, wait)
-
-
-def _chosen(
-    devices: tuple[str, ...], selector: str | None, *, every: bool | None = None
-) -> "Chosen":
-    """`every` None: there is no --all here."""
-    from harmony_fleet.cli.client import Chosen
-
-    if (bool(devices), selector is not None, bool(every)).count(True) != 1:
-        others = "-l LABELS" if every is None else "-l LABELS or --all"
-        raise click.UsageError(f"Name the devices, or say {others}: one of these.")
-    return Chosen(devices or None, selector)
 
 
 def _wait(waits: bool, timeout: float | None) -> "Wait | None":

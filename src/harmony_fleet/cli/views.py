@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from harmony_fleet.cli.errors import ServerFailed
 from harmony_fleet.contracts.codec import decode
 from harmony_fleet.contracts.errors import MalformedMessage
+from harmony_fleet.contracts.preflight import CheckState
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 
 MAX_ANSWER_BYTES: Final = 256 << 20
@@ -123,6 +124,26 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Results:
     results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    name: str
+    state: CheckState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightView:
+    device_id: str
+    verdict: CheckState
+    checks: tuple[CheckView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preflights:
+    version: str
+    results: tuple[PreflightView, ...]
 
 
 @dataclass(frozen=True, slots=True)

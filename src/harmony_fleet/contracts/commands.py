@@ -25,7 +25,7 @@ class Verb(Tolerant):
     UPGRADE_STOP = "UpgradeStop"
     """The operator's commit of one upgrade."""
     PREFLIGHT = "Preflight"
-    """Would an upgrade work? Changes nothing; its messages are `PreflightCommand` and its answer."""
+    """Would an upgrade work here? Changes nothing. Asked by a `PreflightCommand`."""
     UNKNOWN = "Unknown"
 
 

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import harmony_fleet
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.operator import api_devices, api_orders, api_releases
+from harmony_fleet.operator import api_devices, api_orders, api_preflight, api_releases
 from harmony_fleet.operator.api_route import Answer, ApiRoute, Services
 from harmony_fleet.operator.openapi import ErrorBody, ErrorWords, document
 
@@ -72,6 +72,7 @@ async def describe_api(_services: Services, _request: Request) -> Answer:
 ROUTES: Final = (
     *api_devices.ROUTES,
     *api_orders.ROUTES,
+    *api_preflight.ROUTES,
     *api_releases.ROUTES,
     ApiRoute("GET", "/openapi.json", "This document.", describe_api, {200: dict}),
 )

@@ -67,7 +67,7 @@ class Results:
 
 async def order_upgrades(services: Services, request: Request) -> Answer:
     asked = await decoded(request, UpgradeRequest)
-    wanted = _wanted(asked.devices, asked.selector)
+    wanted = wanted_of(asked.devices, asked.selector)
     version = check_version(asked.version)
     found = await services.fleet.upgrade(wanted, version, asked.retry, asked.replace)
     return Answer(_results(found), 202)
@@ -84,13 +84,14 @@ async def order_rollbacks(services: Services, request: Request) -> Answer:
 
 
 def _some(asked: AbortRequest | RollbackRequest) -> Wanted:
-    wanted = _wanted(asked.devices, asked.selector)
+    wanted = wanted_of(asked.devices, asked.selector)
     if wanted is None:
         raise BadRequest("the request's body: name `devices`, or say a `selector`")
     return wanted
 
 
-def _wanted(devices: Sequence[str] | None, text: str | None) -> Wanted | None:
+def wanted_of(devices: Sequence[str] | None, text: str | None) -> Wanted | None:
+    """None: all devices. Raises BadRequest, InvalidValue."""
     if text is None:
         return None if devices is None else _named(devices)
     if devices is not None:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.labels import Changes, Selector
 from harmony_fleet.operator.ports import Clock, DeviceStore
+from harmony_fleet.operator.preflight_rules import PreflightResult
 from harmony_fleet.operator.results import OrderResult, Wanted
 from harmony_fleet.operator.views import Sight
 
@@ -58,6 +59,12 @@ class Fleet(Protocol):
 
     async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
         """Each back to what it ran before; all of them, or it raises and nothing is ordered."""
+
+    async def preflight(self, wanted: Wanted | None, version: str) -> Sequence[PreflightResult]:
+        """Each asked whether that upgrade would work there; nothing is ordered.
+
+        Where devices are named: one that is unknown raises, and none is asked.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 import secrets
+from typing import TypeVar
 
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.commands import Answer, Command, Verb
 from harmony_fleet.contracts.errors import MalformedMessage
+from harmony_fleet.contracts.preflight import PreflightAnswer, PreflightCommand
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import (
     Message,
@@ -14,6 +16,8 @@ from harmony_fleet.messaging.requests import (
     RequestRefused,
     RequestTimedOut,
 )
+
+A = TypeVar("A", Answer, PreflightAnswer)
 
 NO_RESPONDERS = "503"
 
@@ -32,11 +36,11 @@ class FleetCommandsClient:
 
     async def ping(self, device_id: str) -> Answer:
         """Raises MessagingError."""
-        return await self._ask(Command(device_id, Verb.PING))
+        return await self._ask(Command(device_id, Verb.PING), Answer)
 
     async def info(self, device_id: str) -> Answer:
         """Raises MessagingError."""
-        return await self._ask(Command(device_id, Verb.INFO))
+        return await self._ask(Command(device_id, Verb.INFO), Answer)
 
     async def upgrade_stop(self, device_id: str, upgrade_id: str) -> Answer:
         """Commit this upgrade. Idempotent on the device.
@@ -44,10 +48,16 @@ class FleetCommandsClient:
         Raises:
             MessagingError: whether the device took it is unknown; ask again.
         """
-        return await self._ask(Command(device_id, Verb.UPGRADE_STOP, upgrade_id))
+        return await self._ask(Command(device_id, Verb.UPGRADE_STOP, upgrade_id), Answer)
 
-    async def _ask(self, command: Command) -> Answer:
-        device_id = command.device_id
+    async def preflight(self, asked: PreflightCommand, limit_s: float) -> PreflightAnswer:
+        """An agent that does not know this verb refuses it. Raises MessagingError."""
+        return await self._ask(asked, PreflightAnswer, limit_s)
+
+    async def _ask(
+        self, command: Command | PreflightCommand, kind: type[A], limit_s: float | None = None
+    ) -> A:
+        device_id, limit_s = command.device_id, limit_s or self._limit_s
         number = next(self._numbers)
         reply = f"{subjects.answer_prefix(device_id)}{self._nonce}.{number}"
         answered = asyncio.get_running_loop().create_future()
@@ -55,14 +65,14 @@ class FleetCommandsClient:
         try:
             subject = subjects.command(device_id)
             await self._plane.publish(subject, codec.encode(command), reply=reply)
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(limit_s):
                 message = await answered
         except TimeoutError as error:
-            sentence = f"{device_id} did not answer {command.verb} in {self._limit_s:g} s"
+            sentence = f"{device_id} did not answer {command.verb} in {limit_s:g} s"
             raise RequestTimedOut(sentence) from error
         finally:
             del self._waiting[reply]
-        return _read(message, command)
+        return _read(message, command, kind)
 
     async def _hear(self, message: Message) -> None:
         waiting = self._waiting.get(message.subject)
@@ -70,11 +80,11 @@ class FleetCommandsClient:
             waiting.set_result(message)
 
 
-def _read(message: Message, command: Command) -> Answer:
+def _read(message: Message, command: Command | PreflightCommand, kind: type[A]) -> A:
     if not message.payload and message.headers.get("Status") == NO_RESPONDERS:
         raise NoResponders(f"{command.device_id} listens to no commands now")
     try:
-        answer = codec.decode(Answer, message.payload)
+        answer = codec.decode(kind, message.payload)
     except MalformedMessage as error:
         raise RequestRefused(f"{command.device_id} answered {command.verb} with {error}") from error
     if answer.device_id != command.device_id:

@@ -44,6 +44,9 @@ from harmony_fleet.operator.markers import Markers
 from harmony_fleet.operator.observer import Observer
 from harmony_fleet.operator.orders import Orders
 from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError, Versioned
+from harmony_fleet.operator.preflight import LIMIT_S as PREFLIGHT_LIMIT_S
+from harmony_fleet.operator.preflight import Preflights
+from harmony_fleet.operator.preflight_rules import PreflightResult
 from harmony_fleet.operator.records import DeviceRecord, Happening
 from harmony_fleet.operator.results import OrderResult, UnknownDevice, Wanted
 from harmony_fleet.operator.streams import StreamLimits
@@ -59,6 +62,7 @@ class Settings:
     relist_s: float = 300.0
     """How often the buckets are compared with the store although nothing seems lost."""
     command_limit_s: float = 5.0
+    preflight_limit_s: float = PREFLIGHT_LIMIT_S
     streams: StreamLimits = field(default_factory=StreamLimits)
     """What every listing ensures, as whoever made the streams did."""
 
@@ -97,6 +101,9 @@ class Operator:
         self._store, self._plane, self._clock = store, plane, clock
         self._orders = Orders(store, clock, ids, artifact_base_url, self._current)
         self._commands = FleetCommandsClient(plane, settings.command_limit_s)
+        self._preflights = Preflights(
+            self._orders, self._commands, clock, settings.preflight_limit_s
+        )
         self._markers = Markers(plane, clock, self._looked_again)
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._devices: dict[str, _Device] = {}
@@ -155,6 +162,10 @@ class Operator:
     async def abort(self, wanted: Wanted) -> Sequence[OrderResult]:
         """Raises as `Orders` says: then nothing was aborted."""
         return await self._give_each(await self._orders.aborts(wanted))
+
+    async def preflight(self, wanted: Wanted | None, version: str) -> Sequence[PreflightResult]:
+        """Asks; nothing is ordered. Raises as `Orders.trials` says."""
+        return await self._preflights.ask(wanted, version)
 
     # What happens
 

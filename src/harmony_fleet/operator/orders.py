@@ -5,14 +5,34 @@ of them or none. Devices are looked up in the store, also those that only anothe
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Selector
 from harmony_fleet.operator.coordinator import Case, OrderRefused, step
 from harmony_fleet.operator.events import AbortOrdered, Ordered
 from harmony_fleet.operator.ports import Clock, DeviceStore, Ids, Versioned
+from harmony_fleet.operator.records import DeviceRecord, Release
 from harmony_fleet.operator.results import NothingSelected, UnknownRelease, Wanted
 from harmony_fleet.operator.way_back import way_back
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An order that is not given."""
+
+    record: DeviceRecord
+    order: Ordered
+    python: str
+    """What the artifact needs, such as `>=3.11`; empty where nobody here read it."""
+    refusal: str | None
+    """Why it could not be given now."""
+
+    @property
+    def needless(self) -> bool:
+        """The device runs that version already, and nothing else is under way."""
+        current = self.record.order
+        return self.record.current_version == self.order.version and not (current and current.open)
 
 
 class Orders:
@@ -39,16 +59,25 @@ class Orders:
         """
         artifact = await self._artifact(version)
         if artifact is None:
-            raise UnknownRelease(
-                f"there is no release {version}: add it by `fleet release add FILE`, or see "
-                "`fleet release list`"
-            )
+            raise _no_release(version)
         names = await self._names(wanted)
         orders = {name: self._order(version, artifact, retry, replace) for name in names}
         if wanted is not None and not isinstance(wanted, Selector):
             for name, order in orders.items():
                 step(await self._current(name), order)
         return orders
+
+    async def trials(self, wanted: Wanted | None, version: str) -> Sequence[Trial]:
+        """What `upgrades` would order of each device, or why not. No order is to be given by it.
+
+        Raises UnknownRelease, UnknownDevice.
+        """
+        release = await self._store.release(version)
+        if release is None:
+            raise _no_release(version)
+        order = self._order(version, self._file_of(release), retry=False, replace=False)
+        cases = [await self._current(name) for name in await self._names(wanted)]
+        return [Trial(case.record, order, release.python, _refusal(case, order)) for case in cases]
 
     async def rollbacks(self, wanted: Wanted) -> dict[str, Ordered]:
         """Raises UnknownDevice, OrderRefused, UnknownRelease, also for devices selected."""
@@ -109,11 +138,27 @@ class Orders:
     async def _artifact(self, version: str) -> Artifact | None:
         """None: there is no such release."""
         release = await self._store.release(version)
-        if release is None:
-            return None
+        return None if release is None else self._file_of(release)
+
+    def _file_of(self, release: Release) -> Artifact:
         url = release.url_below(self._artifact_base_url)
         return Artifact(url, release.size_bytes, release.sha256)
 
     def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:
         upgrade_id, now = self._ids.upgrade_id(), self._clock.now()
         return Ordered(upgrade_id, version, artifact, now, retry, replace)
+
+
+def _no_release(version: str) -> UnknownRelease:
+    return UnknownRelease(
+        f"there is no release {version}: add it by `fleet release add FILE`, or see "
+        "`fleet release list`"
+    )
+
+
+def _refusal(case: Case, order: Ordered) -> str | None:
+    try:
+        step(case, order)
+    except OrderRefused as refusal:
+        return str(refusal)
+    return None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harmony_fleet.agent.clock import rfc3339
 from harmony_fleet.agent.command_server import CommandServer
@@ -32,6 +33,10 @@ from harmony_fleet.agent.upgrade.states import (
     Trial,
 )
 
+if TYPE_CHECKING:
+    from harmony_fleet.agent.preflight.examine import Examiner
+    from harmony_fleet.contracts.preflight import PreflightAnswer, PreflightCommand
+
 logger = logging.getLogger(__name__)
 
 RESTART_DRIVER_S = 10.0
@@ -56,19 +61,22 @@ class Upgrading:
         self._reports = NatsReports(plane, device_id, self._inbox.post, rfc3339)
         self._calming: asyncio.TimerHandle | None = None
         self._calm = False
+        self._examiner: Examiner | None = None
         self._driver = self._new_driver()
 
     async def run(self) -> int:
         """Until the machine wants this process to exit: the exit status."""
         self._reports.start()
         await self._orders.start()
-        await CommandServer(self._process.plane, self._process.identity, self._stop_asked).start()
+        process = self._process
+        commands = CommandServer(process.plane, process.identity, self._stop_asked, self._examine)
+        await commands.start()
         beside = [self._orders.run, self._reports.run]
         tasks = [asyncio.create_task(logged(part)) for part in beside]
         try:
             return await self._drive()
         finally:
-            await end(tasks)
+            await end([*tasks, *commands.under_way])
 
     async def close(self) -> None:
         """Nothing of this is left running: for a process that goes on after it."""
@@ -163,6 +171,16 @@ class Upgrading:
             return  # nothing is known yet: no answer means unknown, and it is asked again
         now = self._process.clock.boot_time()
         self._inbox.post(StopReceived(upgrade_id, reply_to, now))
+
+    async def _examine(self, asked: "PreflightCommand") -> "PreflightAnswer":
+        """Loaded only now: an agent that is never asked stays small."""
+        from harmony_fleet.agent.preflight.examine import Examiner, too_early
+
+        if isinstance(self._driver.state, Starting):
+            return too_early(asked)
+        if self._examiner is None:
+            self._examiner = Examiner(self._config, self._process.identity.agent_version)
+        return await self._examiner.examine(asked, self._driver.state.journal)
 
 
 def _limits(config: Config) -> Limits:

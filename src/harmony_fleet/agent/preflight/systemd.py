@@ -1,0 +1,111 @@
+"""systemd, asked for a preflight: is it there, and does its unit run this agent as it must?
+
+The unit's name and all that is asked are parameters; `read_unit` is pure.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harmony_fleet.agent.preflight.service import Manager, Unit
+
+NAME: Final = "systemd"
+ANSWER_LIMIT_S: Final = 10.0
+EXIT_RESTART: Final = "75"
+"""With which a primary that has committed leaves, to be started again through the link."""
+
+PROPERTIES: Final = (
+    *("LoadState", "ActiveState", "MainPID", "ExecStart"),
+    *("Restart", "RestartForceExitStatus", "NeedDaemonReload"),
+)
+
+_PATH: Final = re.compile(r"(?:^|[{; ])path=([^;]+?) *;")
+"""In a command as `systemctl show` writes it: `{ path=/bin/x ; argv[]=/bin/x ; … }`."""
+
+_CHANGED: Final = "was changed on disk since it was loaded: run `systemctl daemon-reload`"
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    unit: str
+    """Of the permanent service, with its suffix."""
+    link: Path
+    """What the unit must start."""
+    systemctl: str = "systemctl"
+    systemd_run: str = "systemd-run"
+    booted: Path = Path("/run/systemd/system")
+    """A folder that is there where systemd is the machine's init, sd_booted(3)."""
+    init: Path = Path("/proc/1/comm")
+    """The name of process 1."""
+
+
+def look(systemd: Systemd) -> Manager:
+    """Blocks for a few seconds at most. Never raises."""
+    flaws = tuple(_flaws(systemd))
+    if flaws:
+        return Manager(NAME, flaws, "systemd cannot be asked")
+    return Manager(NAME, (), _ask(systemd))
+
+
+def _flaws(systemd: Systemd) -> Iterator[str]:
+    init = _init(systemd.init)
+    if init != NAME or not systemd.booted.is_dir():
+        yield f"systemd does not run this machine: process 1 is {init}"
+    for command in (systemd.systemctl, systemd.systemd_run):
+        if shutil.which(command) is None:
+            yield f"{command} is not there, or cannot be run"
+
+
+def _init(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError as error:
+        return f"not known ({error.strerror})"
+
+
+def _ask(systemd: Systemd) -> Unit | str:
+    argv = [systemd.systemctl, "show", "--no-pager", f"--property={','.join(PROPERTIES)}"]
+    try:
+        ran = subprocess.run(
+            [*argv, "--", systemd.unit],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ANSWER_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"systemctl gave no answer: {error}"
+    if ran.returncode != 0:
+        said = ran.stderr.decode("utf-8", "replace").strip() or f"exit status {ran.returncode}"
+        return f"systemctl gave no answer: {said}"
+    return read_unit(systemd.unit, str(systemd.link), ran.stdout.decode("utf-8", "replace"))
+
+
+def read_unit(name: str, link: str, shown: str) -> Unit:
+    """Of what `systemctl show` wrote; a property that is missing is a flaw, where it matters."""
+    found = {key: text for key, _, text in (line.partition("=") for line in shown.splitlines())}
+    state, main_pid = found.get("ActiveState", "unknown"), found.get("MainPID", "")
+    if found.get("LoadState") != "loaded":
+        state = found.get("LoadState", "unknown")
+    return Unit(
+        name,
+        state,
+        running=state == "active",
+        main_pid=int(main_pid) if main_pid.isdecimal() and main_pid != "0" else None,
+        flaws=tuple(_unit_flaws(found, link)),
+        remarks=(_CHANGED,) if found.get("NeedDaemonReload") == "yes" else (),
+    )
+
+
+def _unit_flaws(found: Mapping[str, str], link: str) -> Iterator[str]:
+    started = _PATH.search(found.get("ExecStart", ""))
+    if started is None or started[1] != link:
+        what = started[1] if started else "nothing that is understood here"
+        yield f"starts {what}, not {link}"
+    forced = found.get("RestartForceExitStatus", "").split()
+    if found.get("Restart") != "always" and EXIT_RESTART not in forced:
+        yield f"does not start again after exit status {EXIT_RESTART}"
