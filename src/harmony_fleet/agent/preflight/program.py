@@ -7,6 +7,7 @@ writes the file to go back to once more where the program that runs still holds 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from harmony_fleet.contracts.preflight import Check, CheckName, CheckState, check
 
@@ -71,6 +72,8 @@ def judge_link(place: Place, running: str) -> Check:
         case Kind.OTHER:
             words = "is neither a link nor a file, so no link can take its place: remove it"
             return _link(CheckState.FAILED, f"{place.path} {words}")
+        case _:
+            assert_never(place.kind)
 
 
 def _link(state: CheckState, words: str) -> Check:
@@ -95,6 +98,8 @@ def judge_previous(place: Place, upgraded_before: bool) -> Check:
         case Kind.OTHER:
             words = "is neither a link nor a file, so no link can take its place: remove it"
             return _previous(CheckState.FAILED, f"{place.path} {words}")
+        case _:
+            assert_never(place.kind)
 
 
 def _previous(state: CheckState, words: str) -> Check:
