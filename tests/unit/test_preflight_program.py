@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.unit.wire_cases import ENDED_ONE
 
 from harmony_fleet.agent.preflight.program import (
     Kind,
@@ -13,11 +14,15 @@ from harmony_fleet.agent.preflight.program import (
     judge_quarantine,
     judge_target,
 )
+from harmony_fleet.agent.upgrade.record import Installed, Journal, fresh
 from harmony_fleet.contracts.preflight import CheckName, CheckState
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 
 OK, WARNING, FAILED = CheckState.OK, CheckState.WARNING, CheckState.FAILED
 
 RUNNING = "1.0.0"
+NEW_DEVICE = fresh("journal-1")
+UPGRADED = replace(NEW_DEVICE, installed=Installed(RUNNING, "ab" * 32))
 LINK = Place("/usr/local/bin/fleet-agent", Kind.LINK, "../fleet-agent-v1.0.0", RUNNING)
 PREVIOUS = Place("/usr/local/lib/fleet-agent/previous", Kind.LINK, "../fleet-agent-v0.9.0", "0.9.0")
 TARGET = Target(RUNNING, "/usr/bin/fleet-agent-v1.0.0", None, known=True, mendable=True)
@@ -57,14 +62,23 @@ def test_the_link_should_lead_to_what_runs_and_must_be_replaceable(
 def test_previous_should_lead_to_a_version_that_can_guard(
     place: Place, state: CheckState, words: str
 ) -> None:
-    found = judge_previous(place, upgraded_before=True)
+    found = judge_previous(place, UPGRADED)
     assert (found.name, found.state) == (CheckName.PREVIOUS, state)
     assert words in found.detail
 
 
-def test_before_the_first_upgrade_there_need_not_be_a_previous() -> None:
+@pytest.mark.parametrize(
+    ("journal", "state"),
+    [
+        (NEW_DEVICE, OK),
+        (replace(NEW_DEVICE, ended=(replace(ENDED_ONE, phase=Phase.FAILED),)), OK),
+        (replace(NEW_DEVICE, ended=(replace(ENDED_ONE, phase=Phase.ROLLED_BACK),)), WARNING),
+        (UPGRADED, WARNING),
+    ],
+)
+def test_only_a_cutover_makes_a_previous(journal: Journal, state: CheckState) -> None:
     gone = replace(PREVIOUS, kind=Kind.NOTHING)
-    assert judge_previous(gone, upgraded_before=False).state is OK
+    assert judge_previous(gone, journal).state is state
 
 
 @pytest.mark.parametrize(
@@ -72,7 +86,7 @@ def test_before_the_first_upgrade_there_need_not_be_a_previous() -> None:
     [
         (TARGET, OK, "has the digest that is known"),
         (replace(TARGET, known=False), OK, "is whole by its own sums"),
-        (replace(TARGET, damage="is empty"), WARNING, "is empty: the upgrade writes it anew"),
+        (replace(TARGET, damage="is empty"), WARNING, "writes it anew from"),
         (
             replace(TARGET, damage="is empty", mendable=False),
             FAILED,

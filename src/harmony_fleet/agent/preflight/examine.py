@@ -125,12 +125,11 @@ def _refusal(asked: PreflightCommand, reason: str) -> PreflightAnswer:
 
 
 def _judge_disks(found: Disks, running: str, journal: Journal) -> Sequence[Check]:
-    upgraded_before = journal.attempt is not None or bool(journal.ended)
     return (
         judge_room(found.rooms),
         judge_folders(found.folder_flaws),
         judge_link(found.link, running),
-        judge_previous(found.previous, upgraded_before),
+        judge_previous(found.previous, journal),
         judge_target(found.target),
     )
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.contracts.preflight import Check, CheckName, CheckState, check
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 
 
 class Kind(StrEnum):
@@ -80,7 +82,7 @@ def _link(state: CheckState, words: str) -> Check:
     return check(CheckName.LINK, state, words)
 
 
-def judge_previous(place: Place, upgraded_before: bool) -> Check:
+def judge_previous(place: Place, journal: Journal) -> Check:
     """Where it is missing, no guard runs until the next upgrade points it anew."""
     unguarded = "until the next upgrade no guard stands before a start"
     match place.kind:
@@ -90,8 +92,8 @@ def judge_previous(place: Place, upgraded_before: bool) -> Check:
             flaw = place.flaw or "is no version's file"
             words = f"{place.path} leads to {place.leads_to}, which {flaw}: {unguarded}"
             return _previous(CheckState.WARNING, words)
-        case Kind.NOTHING if not upgraded_before:
-            return _previous(CheckState.OK, "there is none before the first upgrade")
+        case Kind.NOTHING if not _was_cut_over(journal):
+            return _previous(CheckState.OK, "there is none before the first cutover")
         case Kind.NOTHING | Kind.FILE:
             gone = "is gone" if place.kind is Kind.NOTHING else "is no link"
             return _previous(CheckState.WARNING, f"{place.path} {gone}: {unguarded}")
@@ -100,6 +102,13 @@ def judge_previous(place: Place, upgraded_before: bool) -> Check:
             return _previous(CheckState.FAILED, f"{place.path} {words}")
         case _:
             assert_never(place.kind)
+
+
+def _was_cut_over(journal: Journal) -> bool:
+    """An upgrade came so far, once: only then is there a version that guards."""
+    if journal.installed is not None:
+        return True
+    return any(one.phase is AgentUpgradePhase.ROLLED_BACK for one in journal.ended)
 
 
 def _previous(state: CheckState, words: str) -> Check:
@@ -115,7 +124,7 @@ def judge_target(target: Target) -> Check:
         return _target(CheckState.OK, f"the file of version {target.version} {how}")
     if target.mendable:
         mend = "the upgrade writes it anew from the program that runs"
-        return _target(CheckState.WARNING, f"{target.kept} {target.damage}: {mend}")
+        return _target(CheckState.WARNING, f"{mend}, since {target.kept} {target.damage}")
     mend = "put that version's file there again"
     return _target(CheckState.FAILED, f"{mend}, since {target.kept} {target.damage}")
 
