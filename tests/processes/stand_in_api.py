@@ -79,6 +79,15 @@ def refused(device_id: str, reason: str) -> Json:
     return {"device_id": device_id, "ordered": False, "upgrade_id": None, "reason": reason}
 
 
+def preflighted(device_id: str, *checks: tuple[str, str, str]) -> Json:
+    """Each check: its name, its state, its sentence. The worst state is the verdict."""
+    order = ("failed", "unknown", "warning", "ok")
+    states = [state for _, state, _ in checks]
+    verdict = next((state for state in order if state in states), "unknown")
+    found = [{"name": name, "state": state, "detail": words} for name, state, words in checks]
+    return {"device_id": device_id, "verdict": verdict, "checks": found}
+
+
 def event(
     number: int, sentence: str, kind: str = "phase", upgrade_id: str | None = UPGRADE_ID
 ) -> Json:
@@ -103,6 +112,7 @@ class Script:
     rollbacks: Json = field(default_factory=lambda: {"results": []})
     plane: str = "tls://fleet.example:4222"
     """Where devices are told that the message plane is."""
+    preflight: Json = field(default_factory=lambda: {"version": "1.1.0", "results": []})
     registered: set[str] = field(default_factory=set)
     heard: bool = True
     """Whether a device that registers is heard."""
@@ -166,6 +176,8 @@ class Script:
                 return 202, self.aborts
             case "POST", ["rollbacks"]:
                 return 202, self.rollbacks
+            case "POST", ["preflight"]:
+                return 200, self.preflight
             case _:
                 return 404, {"error": {"kind": "not_found", "message": f"no {method} {path}"}}
 

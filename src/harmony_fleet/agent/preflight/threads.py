@@ -14,20 +14,22 @@ T = TypeVar("T")
 
 class Threads:
     def __init__(self) -> None:
-        self._begun: list[threading.Thread] = []
+        self._begun: set[object] = set()
+        """One of each work that has not ended. Both sides change it by single steps alone."""
 
     @property
     def busy(self) -> bool:
         """Something that was begun, however long ago, has not ended."""
-        self._begun = [one for one in self._begun if one.is_alive()]
         return bool(self._begun)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Its result, or what it raises. Cancelled, the thread goes on to its end by itself."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
+        self._begun.add(result)
 
         def tell(say: Callable[[Any], None], value: object) -> None:
+            self._begun.discard(result)  # first: whoever hears of it may begin the next at once
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(lambda: None if result.done() else say(value))
 
@@ -39,7 +41,5 @@ class Threads:
             else:
                 tell(result.set_result, value)
 
-        thread = threading.Thread(target=perform, daemon=True, name="preflight")
-        self._begun.append(thread)
-        thread.start()
+        threading.Thread(target=perform, daemon=True, name="preflight").start()
         return await result
