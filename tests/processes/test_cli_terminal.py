@@ -19,6 +19,7 @@ from tests.processes.stand_in_api import (
     cause,
     device,
     ordered,
+    preflighted,
     standing,
     upgrading,
 )
@@ -151,3 +152,23 @@ def test_prose_is_broken_between_words(data: Path, script: Script) -> None:
     assert terminal.ended() == 0
     assert max(map(len, terminal.lines)) <= 80
     assert not any(line.endswith(("w", "wo", "wor")) for line in terminal.lines)
+
+
+def test_a_preflight_is_a_row_for_each_device_and_its_sentences_below(
+    data: Path, script: Script
+) -> None:
+    long = "/usr/bin is on a file system mounted noexec, " * 3
+    script.preflight["results"] = [
+        preflighted("local-1", ("folders", "failed", long)),
+        preflighted("local-2", ("clock", "ok", "right")),
+    ]
+    terminal = Terminal(data, "preflight", "--all", "--to", "1.1.0")
+    assert terminal.ended() == 1
+    header, first, second, *below, closing, _ = terminal.lines
+    assert header.split() == ["DEVICE", "VERDICT", "FINDINGS"]
+    assert first.split() == ["local-1", "failed", "folders", "failed"]
+    assert second.split() == ["local-2", "ok", "-"]
+    assert all(len(line) <= 80 for line in below)
+    assert " ".join(" ".join(below).split()) == f"local-1: folders failed: {long.strip()}"
+    assert closing == "2 devices: 1 would work, 1 would not work"
+    assert COLOUR.search(terminal.raw)
