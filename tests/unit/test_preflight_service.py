@@ -14,15 +14,17 @@ PID = 4321
 UNIT = Unit("fleet-agent.service", "active", running=True, main_pid=PID)
 MANAGER = Manager("systemd", (), UNIT)
 LINK = "/usr/local/bin/fleet-agent"
+START = f"{{ path={LINK} ; argv[]={LINK} ; ignore_errors=no ; start_time=[n/a] ; pid={PID} }}"
 SHOWN = f"""\
-LoadState=loaded
-ActiveState=active
-MainPID={PID}
-ExecStart={{ path={LINK} ; argv[]={LINK} ; ignore_errors=no ; start_time=[n/a] ; pid=0 }}
 Restart=always
 RestartForceExitStatus=75
+MainPID={PID}
+ExecStart={START}
+LoadState=loaded
+ActiveState=active
 NeedDaemonReload=no
 """
+"""In the order and the form of systemd 252."""
 
 
 def test_a_manager_that_is_there_and_a_unit_that_runs_this_agent_are_well() -> None:
