@@ -162,6 +162,13 @@ def test_a_link_to_elsewhere_leads_to_no_version(machine: Machine) -> None:
     assert "cannot be found" in found.flaw
 
 
+def test_a_link_that_leads_to_itself_leads_to_no_version(machine: Machine) -> None:
+    machine.paths.previous.symlink_to(machine.paths.previous)
+    found = machine.look().previous
+    assert (found.kind, found.version) == (Kind.LINK, None)
+    assert found.flaw is not None
+
+
 def test_what_lies_at_a_links_place_is_told_apart(machine: Machine) -> None:
     assert machine.look().previous.kind is Kind.NOTHING
     machine.paths.previous.mkdir()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -75,16 +75,15 @@ class Examiner:
         )
 
     async def _all(self, asked: PreflightCommand, journal: Journal) -> Sequence[Check]:
-        sha256 = asked.artifact.sha256
         at_once = (
             judge_python(sys.version_info[:2], bootstrap.FLOOR, asked.python),
             judge_clock(asked.asked_at, datetime.now(UTC)),
-            judge_quarantine(sha256, journal.quarantined),
+            judge_quarantine(asked.artifact.sha256, journal.quarantined),
         )
         ends_at = asyncio.get_running_loop().time() + self._limit_s
         parts = await asyncio.gather(
-            _known_by(ends_at, (CheckName.SERVICE_MANAGER, CheckName.UNIT), self._service()),
-            _known_by(ends_at, (CheckName.MODULES,), self._modules()),
+            _known_by(ends_at, (CheckName.SERVICE_MANAGER, CheckName.UNIT), self._service),
+            _known_by(ends_at, (CheckName.MODULES,), self._modules),
             self._disks_and_server(ends_at, asked, journal),
         )
         return [*at_once, *(one for part in parts for one in part)]
@@ -111,8 +110,8 @@ class Examiner:
             answer = await self._threads.run(lambda: _probe(asked))
             return (judge_server(asked.artifact.url, answer, staged),)
 
-        on_disk = await _known_by(ends_at, _ON_DISK, disks())
-        return [*on_disk, *await _known_by(ends_at, (CheckName.ARTIFACT_SERVER,), server())]
+        on_disk = await _known_by(ends_at, _ON_DISK, disks)
+        return [*on_disk, *await _known_by(ends_at, (CheckName.ARTIFACT_SERVER,), server)]
 
 
 def too_early(asked: PreflightCommand) -> PreflightAnswer:
@@ -143,12 +142,12 @@ def _probe(asked: PreflightCommand) -> Meaning | str:
 
 
 async def _known_by(
-    ends_at: float, names: Sequence[CheckName], part: Awaitable[Sequence[Check]]
+    ends_at: float, names: Sequence[CheckName], part: Callable[[], Awaitable[Sequence[Check]]]
 ) -> Sequence[Check]:
     """What the part found; where it found nothing in time, or failed, each of `names` says so."""
     try:
         async with asyncio.timeout_at(ends_at):
-            return await part
+            return await part()
     except TimeoutError:
         words = "nothing was found out in time: something there hangs, or is very slow"
     except Exception as error:  # the runner: one part's fault must not cost the others' findings

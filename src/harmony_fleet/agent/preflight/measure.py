@@ -59,7 +59,7 @@ def _place(path: Path, version: str | None, layout: Layout) -> Place:
     except FileNotFoundError:
         return Place(str(path), Kind.NOTHING)
     if stat.S_ISLNK(mode):
-        file = layout.path_of(version) if version else path.resolve()
+        file = layout.path_of(version) if version else Path(os.path.realpath(path))
         return Place(str(path), Kind.LINK, str(path.readlink()), version, content.flaw(file))
     return Place(str(path), Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER)
 
@@ -109,24 +109,24 @@ def _to_fetch(layout: Layout, asked: PreflightCommand, staged: bool) -> int:
 def _to_keep(layout: Layout, running: str) -> int:
     """A plain file in the link's place is copied by the first upgrade."""
     place = layout.paths.link
-    if place.is_symlink() or not place.is_file() or layout.path_of(running).exists():
+    if place.is_symlink() or not place.is_file() or os.path.lexists(layout.path_of(running)):
         return 0
     return place.stat().st_size
 
 
 def _target(layout: Layout, link: Place, running: str, journal: Journal) -> Target:
     kept, own = layout.path_of(running), _own_digest()
+    there, plain = os.path.lexists(kept), link.kind is Kind.FILE
     proven = journal.installed
     known = proven.sha256 if proven and proven.version == running else own
-    plain = link.kind is Kind.FILE
-    file = layout.paths.link if plain and not kept.exists() else kept
+    file = layout.paths.link if plain and not there else kept
     return Target(
         running,
         str(kept),
         content.damage(file, known),
         known=known is not None,
         mendable=own is not None and own == known,
-        clash=plain and kept.exists() and not content.same(layout.paths.link, kept),
+        clash=plain and there and not content.same(layout.paths.link, kept),
     )
 
 

@@ -44,7 +44,7 @@ class Systemd:
 
 
 def look(systemd: Systemd) -> Manager:
-    """Blocks for a few seconds at most. Never raises."""
+    """Blocks, for ten seconds at most: called in `Threads`. Never raises."""
     flaws = tuple(_flaws(systemd))
     if flaws:
         return Manager(NAME, flaws, "systemd cannot be asked")
