@@ -1,9 +1,11 @@
 """Room and folders, as a preflight judges them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from harmony_fleet.agent.folders import Folder
 from harmony_fleet.agent.preflight.disk import Room, judge_folders, judge_room
 from harmony_fleet.contracts.preflight import Check, CheckName, CheckState
 
@@ -74,3 +76,23 @@ def test_every_flaw_of_a_folder_is_told(flaws: Sequence[str], state: CheckState)
     found = judge_folders(flaws)
     assert (found.name, found.state) == (CheckName.FOLDERS, state)
     assert all(flaw in found.detail for flaw in flaws)
+
+
+SOUND = {"there": True, "writable": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "looks", "flaw"),
+    [
+        ("versions", SOUND, None),
+        ("state", {"there": False}, "is not there"),
+        ("state", {"there": True}, "cannot be written"),
+        ("state", {"there": True, "read_only": True}, "is on a read-only file system"),
+        ("versions", SOUND | {"noexec": True}, "is on a file system mounted noexec"),
+        ("state", SOUND | {"noexec": True}, None),
+    ],
+)
+def test_a_folder_must_be_writable_and_that_of_the_versions_executable(
+    name: str, looks: dict[str, bool], flaw: str | None
+) -> None:
+    assert Folder(name, Path("/x"), **looks).flaw == flaw
