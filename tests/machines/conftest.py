@@ -9,12 +9,19 @@ from contextlib import ExitStack
 import pytest
 from tests.machines.control_plane import ControlPlane, control_plane
 from tests.machines.hub import Hub, hub_at
-from tests.machines.image import NoImage, image
+from tests.machines.image import NoImage, Recipe, image
 from tests.machines.installs import NEXT, SILENT
 from tests.machines.machine import Kind, Machine, machine
 from tests.machines.why_not import why_not
 
 Boot = Callable[[str, Kind], Machine]
+
+
+def require(recipe: Recipe) -> None:
+    try:
+        image(recipe)
+    except NoImage as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +47,7 @@ def boot(hub: Hub) -> Iterator[Boot]:
     with ExitStack() as machines:
 
         def booted(name: str, kind: Kind) -> Machine:
-            try:
-                image(kind.recipe)
-            except NoImage as error:
-                pytest.skip(str(error))
+            require(kind.recipe)
             return machines.enter_context(machine(hub, name, kind))
 
         yield booted

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.machines import executor_inside
-from tests.machines.hub import hub_at
-from tests.machines.image import DEBIAN_12, DEBIAN_13
+from tests.machines.conftest import require
+from tests.machines.hub import Hub
+from tests.machines.image import RECIPES
 from tests.machines.machine import Kind, Machine, machine
 
 import harmony_fleet
@@ -18,17 +19,13 @@ PLACE = "/opt/under-test"
 pytestmark = pytest.mark.machines
 
 
-@pytest.fixture(scope="module", params=[DEBIAN_12, DEBIAN_13], ids=lambda recipe: recipe.name)
-def systemd(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machine]:
-    with (
-        hub_at(tmp_path_factory.mktemp("hub")) as hub,
-        machine(hub, "pi-1", Kind(request.param)) as one,
-    ):
+@pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.name)
+def systemd(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Machine]:
+    require(request.param)
+    with machine(hub, "pi-1", Kind(request.param)) as one:
         for file in files_of(PARTS):
-            one.put(file, f"{PLACE}/harmony_fleet/{file.relative_to(PACKAGE)}", 0o644)
-        one.put(Path(executor_inside.__file__), f"{PLACE}/executor_inside.py", 0o644)
+            one.write(f"{PLACE}/harmony_fleet/{file.relative_to(PACKAGE)}", file.read_bytes())
+        one.write(f"{PLACE}/executor_inside.py", Path(executor_inside.__file__).read_bytes())
         yield one
 
 

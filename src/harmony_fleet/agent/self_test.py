@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import harmony_fleet
 from harmony_fleet.agent.config import Config

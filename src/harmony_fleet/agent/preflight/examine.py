@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from harmony_fleet.agent import bootstrap
 from harmony_fleet.agent.config import Config
@@ -26,10 +27,10 @@ from harmony_fleet.agent.preflight.source import judge_server
 from harmony_fleet.agent.preflight.threads import Threads
 from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.asset.answer import Meaning
-from harmony_fleet.asset.errors import DownloadError
 from harmony_fleet.asset.policy import Expected, Limits
 from harmony_fleet.asset.probe import probe
 from harmony_fleet.contracts.commands import Outcome
+from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.contracts.preflight import (
     Check,
     CheckName,
@@ -38,6 +39,9 @@ from harmony_fleet.contracts.preflight import (
     PreflightCommand,
     check,
 )
+
+if TYPE_CHECKING:
+    import ssl
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ class Examiner:
         return [*at_once, *(one for part in parts for one in part)]
 
     async def _service(self) -> Sequence[Check]:
-        return judge_service(await manager.look(self._config), os.getpid())
+        return judge_service(await manager.look(self._config, self._threads), os.getpid())
 
     async def _modules(self) -> Sequence[Check]:
         return (judge_modules(*await self._threads.run(try_imports)),)
@@ -107,7 +111,7 @@ class Examiner:
 
         async def server() -> Sequence[Check]:
             staged = bool(found) and found[0].staged
-            answer = await self._threads.run(lambda: _probe(asked))
+            answer = await self._threads.run(lambda: _probe(asked, self._config.plane.ca))
             return (judge_server(asked.artifact.url, answer, staged),)
 
         on_disk = await _known_by(ends_at, _ON_DISK, disks)
@@ -133,12 +137,22 @@ def _judge_disks(found: Disks, running: str, journal: Journal) -> Sequence[Check
     )
 
 
-def _probe(asked: PreflightCommand) -> Meaning | str:
+def _probe(asked: PreflightCommand, ca: Path | None) -> Meaning | str:
     artifact = asked.artifact
+    expected = Expected(artifact.size_bytes, artifact.sha256)
     try:
-        return probe(artifact.url, Expected(artifact.size_bytes, artifact.sha256), PROBE)
-    except DownloadError as error:
+        return probe(artifact.url, expected, PROBE, _trust(ca))
+    except FleetError as error:
         return str(error)
+
+
+def _trust(ca: Path | None) -> "ssl.SSLContext | None":
+    """Raises AuthorityUnreadable."""
+    if ca is None:
+        return None
+    from harmony_fleet.messaging.trust import download_context
+
+    return download_context(ca)
 
 
 async def _known_by(

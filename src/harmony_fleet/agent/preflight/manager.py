@@ -1,10 +1,15 @@
 """Which service manager a device has, and so which one a preflight asks: the only place."""
 
 from harmony_fleet.agent.config import Config
-from harmony_fleet.agent.preflight import local
+from harmony_fleet.agent.preflight import local, systemd
 from harmony_fleet.agent.preflight.service import Manager
+from harmony_fleet.agent.preflight.threads import Threads
+from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
 
 
-async def look(config: Config) -> Manager:
+async def look(config: Config, threads: Threads) -> Manager:
     """Never raises."""
-    return await local.look(config.paths.supervisor)
+    if config.paths.supervisor is not None:
+        return await local.look(config.paths.supervisor)
+    asked = systemd.Systemd(f"{FLEET_AGENT.name}.service", config.paths.link)
+    return await threads.run(lambda: systemd.look(asked))
