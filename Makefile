@@ -19,7 +19,7 @@ demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-
 	@$(VENV)/python -m demo --without "$(PROTECTION)"
 
 test: .venv/ready ## all tests but the long ones, under 6 minutes
-	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e"
+	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m "not e2e and not machines"
 
 test-full: .venv/ready ## every kill, damage and power cut, alone and in pairs: a quarter of an hour
 	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 4 --dist worksteal tests/matrix
@@ -28,7 +28,8 @@ test-full: .venv/ready ## every kill, damage and power cut, alone and in pairs: 
 coverage: .venv/ready ## every branch of what decides is tested
 	@scripts/coverage
 
-e2e: .venv/ready ## the demo, and the demo without each of its protections
+e2e: .venv/ready ## on machines with a real systemd; the demo, and the demo without each of its protections
+	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m machines tests/machines
 	@$(VENV)/python -m pytest -q -m e2e tests/e2e
 
 soak: .venv/ready ## upgrade and kill at random for MINUTES (SEED, DEVICES, REPORT=file), and judge

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from tests.machines.control_plane import ControlPlane, control_plane
+from tests.machines.device import OLD, Device, Workshop
 from tests.machines.hub import Hub, hub_at
 from tests.machines.image import NoImage, Recipe, image
 from tests.machines.installs import NEXT, SILENT
@@ -15,6 +16,7 @@ from tests.machines.machine import Kind, Machine, machine
 from tests.machines.why_not import why_not
 
 Boot = Callable[[str, Kind], Machine]
+Install = Callable[..., Device]
 
 
 def require(recipe: Recipe) -> None:
@@ -51,3 +53,21 @@ def boot(hub: Hub) -> Iterator[Boot]:
             return machines.enter_context(machine(hub, name, kind))
 
         yield booted
+
+
+@pytest.fixture(scope="session")
+def workshop(plane: ControlPlane) -> Workshop:
+    plane.add_release(OLD)
+    return Workshop(plane)
+
+
+@pytest.fixture
+def install(workshop: Workshop) -> Iterator[Install]:
+    """`install(Kind())`: a device that runs the agent and was heard, and is gone after the test."""
+    with ExitStack() as devices:
+
+        def installed(kind: Kind, version: str = OLD) -> Device:
+            require(kind.recipe)
+            return devices.enter_context(workshop.device(kind, version))
+
+        yield installed

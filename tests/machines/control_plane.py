@@ -2,23 +2,33 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo.releases import build_release
+from demo.releases import OVERLAYS, build_release, tamper
 from tests.machines.hub import ADDRESS, Hub
 from tests.machines.ssh import Access, write_inventory
+from tests.matrix.scene import build_stoppable
+
+from harmony_fleet.cli.client import Chosen, FleetClient
+from harmony_fleet.contracts.errors import FleetError
 
 UP_LIMIT_S = 60.0
 END_LIMIT_S = 20.0
 FLEET = (sys.executable, "-P", "-c", "from harmony_fleet.cli.main import run; run()")
 """The command line, as a process of its own."""
+_PLACES = (
+    Path(__file__).parent / "overlays",
+    OVERLAYS,
+    Path(__file__).parents[1] / "processes/overlays",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +42,14 @@ class Ran:
         return json.loads(self.out)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ControlPlane:
+    """What was ordered outlives its process."""
+
     hub: Hub
     data: Path
+    _process: "subprocess.Popen[bytes] | None" = None
+    _releases: set[str] = field(default_factory=set)
 
     def __call__(self, *words: str, stdin: str = "") -> Ran:
         """`fleet WORDS`, on the hub's network."""
@@ -49,52 +63,121 @@ class ControlPlane:
             )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    # Its process
+
+    def start(self) -> None:
+        with self._log.open("ab") as said, self.hub.inside():
+            self._process = process = subprocess.Popen(
+                [*FLEET, "up", "--data", str(self.data), "--listen", ADDRESS],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+            )
+        ends_s = time.monotonic() + UP_LIMIT_S
+        while not (self.data / "up.json").exists():
+            assert process.poll() is None, self._log.read_text()
+            assert time.monotonic() < ends_s, self._log.read_text()
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        self._running.terminate()
+        self._running.wait(END_LIMIT_S)
+
+    def kill(self) -> None:
+        """Its NATS server ends with it."""
+        self._running.kill()
+        self._running.wait()
+        (self.data / "up.json").unlink()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def kill_nats(self) -> None:
+        """It is started again by whoever keeps it."""
+        for ports in (self.data / "nats/ports").glob("nats-server_*.ports"):
+            with suppress(ProcessLookupError):
+                os.kill(int(ports.stem.rsplit("_", 1)[1]), signal.SIGKILL)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It decides nothing meanwhile; the message plane goes on."""
+        self._running.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._running.send_signal(signal.SIGCONT)
+
+    # Its releases
+
+    def add_release(self, version: str, overlay: str | None = None, tampered: bool = False) -> None:
+        """Once for each version. `overlay`: modules laid over the agent's, as of a bad version."""
+        if version not in self._releases:
+            self._add(version, self.program(version, overlay))
+            if tampered:
+                tamper(next((self.data / "artifacts").glob(f"*-v{version}*")))
+
+    def add_stoppable(self, version: str) -> None:
+        """With the checkpoints of `tests.matrix`. Once for each version."""
+        if version not in self._releases:
+            self._add(version, build_stoppable(self.data.parent, version=version))
+
+    def program(self, version: str, overlay: str | None = None) -> Path:
+        """A version's file, which is no release yet."""
+        folder = self.data.parent / "built"
+        if overlay is not None:
+            overlay = str(next(place / overlay for place in _PLACES if (place / overlay).exists()))
+        return build_release(version, folder, overlay)
+
+    def _add(self, version: str, file: Path) -> None:
+        ran = self("release", "add", str(file))
+        assert ran.status == 0, ran.err
+        self._releases.add(version)
+
+    # Its devices
+
     def inventory(self, machines: Sequence[Access]) -> Path:
         file = self.data.parent / f"{'-'.join(one.name for one in machines)}.ini"
         write_inventory(file, machines)
         return file
 
-    def add_release(self, version: str, overlay: str | None = None) -> None:
-        """`overlay`: one of the demo's bad versions."""
-        ran = self("release", "add", str(self.program(version, overlay)))
-        assert ran.status == 0, ran.err
-
-    def program(self, version: str, overlay: str | None = None) -> Path:
-        """A version's file, which is no release yet."""
-        return build_release(version, self.data.parent / "built", overlay)
-
     def device(self, device_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self("device", "show", device_id, "--json").document
         return found
+
+    def seen(self, device_id: str) -> dict[str, Any]:
+        """The same, faster; empty while nobody knows it, or answers."""
+        try:
+            with self.hub.inside(), FleetClient(self.data) as client:
+                found: dict[str, Any] = json.loads(client.device(device_id))
+        except FleetError:
+            return {}
+        return found
+
+    def order(self, device_id: str, version: str) -> None:
+        with self.hub.inside(), FleetClient(self.data) as client:
+            client.upgrade(Chosen((device_id,)), version, retry=False, replace=False)
+
+    @property
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
+    @property
+    def _log(self) -> Path:
+        return self.data.with_name("up.log")
 
 
 @contextmanager
 def control_plane(hub: Hub, folder: Path) -> Iterator[ControlPlane]:
     """Up, under TLS, with the agent of this very version as its first release."""
-    data = folder / "data"
-    log = folder / "up.log"
-    with log.open("wb") as said, hub.inside():
-        process = subprocess.Popen(
-            [*FLEET, "up", "--data", str(data), "--listen", ADDRESS, "--port", "0"],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env=_environment(),
-        )
+    plane = ControlPlane(hub, folder / "data")
+    plane.start()
     try:
-        _wait_up(data, process, log)
-        yield ControlPlane(hub, data)
+        yield plane
     finally:
-        process.terminate()
-        process.wait(END_LIMIT_S)
-
-
-def _wait_up(data: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    ends_s = time.monotonic() + UP_LIMIT_S
-    while not (data / "up.json").exists():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < ends_s, log.read_text()
-        time.sleep(0.05)
+        plane.end()
 
 
 def _environment() -> dict[str, str]:

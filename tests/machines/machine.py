@@ -87,7 +87,6 @@ class Machine:
     @contextmanager
     def rebooting(self) -> Iterator[None]:
         """Whatever happens in it makes the machine reboot; it is up again afterwards."""
-        self._nspawn.notices.hear(0.0)
         self._awaited = self._nspawn.notices.boots + 1
         yield
         self.wait_up()

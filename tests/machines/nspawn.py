@@ -99,7 +99,6 @@ class Nspawn:
     def kill(self) -> None:
         """Every process at once, be the machine up, on its way up, or just between two boots."""
         while self.on():
-            self.notices.hear(0.0)  # nspawn waits for whom it tells, also where it should end
             with suppress(MachineOff, ProcessLookupError):
                 os.kill(self.leader(), signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):

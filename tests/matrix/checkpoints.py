@@ -1,9 +1,10 @@
 """Laid over the agent of a test, never shipped: it stops itself where the test wants it stopped.
 
 Each step that touches the disk, a process or the wire is a checkpoint before and after it; one that
-replaces a file also between the file's writing and its renaming, one that waits for a child while
-that runs, and a download once some of it is there. Where the device's root has a folder
-`checkpoints`, each is noted in its `log`, from its second time on with a number, and with whether
+replaces a file also between the file's writing and its renaming, one that waits for a child of the
+local supervisor while that runs, and a download once some of it is there. Where the device's root,
+or under systemd the folder of its journal, has a folder `checkpoints` at a process's start, each
+of its checkpoints is noted in its `log`, from its second time on with a number, and with whether
 there is a candidate; the one that `stop` names is taken once: the process stops itself by SIGSTOP,
 between two instructions, and `stopped` says its pid. What happens to it then is the test's.
 """
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import harmony_fleet
-from harmony_fleet.agent.upgrade import journal, layout, local, plane
+from harmony_fleet.agent.upgrade import journal, layout, local, plane, systemd
 
 CANDIDATE = ", with a candidate"
-FOLDER = Path(os.environ.get("FLEET_AGENT_CONFIG", "/none/none/none")).parents[2] / "checkpoints"
+ON_SYSTEMD = Path("/var/lib/fleet-agent/checkpoints")
+_CONFIG = os.environ.get("FLEET_AGENT_CONFIG")
+FOLDER = Path(_CONFIG).parents[2] / "checkpoints" if _CONFIG else ON_SYSTEMD
 
 _AT_ONCE = {
     journal.FileJournal: ("write",),
@@ -38,14 +41,10 @@ _AT_ONCE = {
         "make_durable",
     ),
 }
+_STEPS = ("stage", "self_test", "dry_run_guard", "start_candidate", "stop_candidate")
 _WAITED_FOR = {
-    local.LocalExecutor: (
-        "stage",
-        "self_test",
-        "dry_run_guard",
-        "start_candidate",
-        "stop_candidate",
-    ),
+    local.LocalExecutor: _STEPS,
+    systemd.SystemdExecutor: _STEPS,
     plane.NatsStopAnswers: ("answer",),
 }
 _HAS_A_CHILD = ("self_test", "dry_run_guard", "start_candidate")

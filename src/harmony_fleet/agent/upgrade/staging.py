@@ -5,13 +5,13 @@ Every executor is one of these, and adds the processes.
 
 import asyncio
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harmony_fleet.agent.folders import look_at
 from harmony_fleet.agent.upgrade import content
 from harmony_fleet.agent.upgrade.layout import EXECUTABLE, Layout
 from harmony_fleet.agent.upgrade.ports import UpgradeFault
@@ -71,19 +71,13 @@ class ProgramOnDisk:
 
     def _refuse_where_nothing_may_run(self) -> None:
         """Else the new version's self-test would be blamed for the device's file system."""
-        folder = self._layout.paths.versions
-        try:
-            flags = os.statvfs(folder).f_flag
-        except OSError as error:
-            sentence = f"{folder}, the folder of versions: {error.strerror}; make it, writable"
-            raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence) from error
-        for flag, how in ((os.ST_RDONLY, "read-only"), (os.ST_NOEXEC, "without exec (noexec)")):
-            if flags & flag:
-                sentence = (
-                    f"{folder}, the folder of versions, is mounted {how}: mount it otherwise, "
-                    "or name another folder as paths.versions"
-                )
-                raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence)
+        folder = look_at("versions", self._layout.paths.versions)
+        if folder.noexec:
+            sentence = (
+                f"{folder.path}, the folder of versions, {folder.flaw}: mount it otherwise, or "
+                "name another folder as paths.versions"
+            )
+            raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence)
 
     async def running_sha256(self) -> str:
         try:

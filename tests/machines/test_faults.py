@@ -1,0 +1,105 @@
+"""Faults of the machine itself and of its network, on real systemd."""
+
+import pytest
+from tests.machines.conftest import Install
+from tests.machines.control_plane import ControlPlane
+from tests.machines.device import TIMING, UNIT, Device, eventually
+from tests.machines.faults import disk_full
+from tests.machines.image import DEBIAN_13
+from tests.machines.machine import Kind
+from tests.machines.test_phases import FROM, TO, stopped_at
+
+from harmony_fleet.contracts.preflight import CheckName
+from harmony_fleet.contracts.upgrade import CauseKind
+
+pytestmark = pytest.mark.machines
+
+DISK_BYTES = 256 << 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _releases(plane: ControlPlane) -> None:
+    for version in (FROM, TO):
+        plane.add_stoppable(version)
+
+
+def go_on(device: Device, pid: int) -> None:
+    device.machine.run("kill", "-CONT", str(pid))
+
+
+def uptime_s(device: Device) -> float:
+    return float(device.machine.read("/proc/uptime").split()[0])
+
+
+def wait_longer_than(device: Device, limit_s: float) -> None:
+    """By the device's own clock, by which its deadlines run."""
+    began_s = uptime_s(device)
+    eventually(lambda: uptime_s(device) > began_s + 1.5 * limit_s, "time passes")
+
+
+def test_a_full_disk_fails_an_upgrade_before_anything_was_changed(install: Install) -> None:
+    device = install(Kind(disk_bytes=DISK_BYTES), FROM)
+    with disk_full(device.machine):
+        device.order(TO)
+        device.wait_ended("Failed")
+        assert device.cause() == CauseKind.DISK_FULL, device.story()
+    device.settled(FROM)
+    device.order(TO)
+    device.wait_ended("Succeeded")
+    device.settled(TO)
+
+
+def test_an_outage_longer_than_the_wait_for_a_stop_ends_no_upgrade(install: Install) -> None:
+    device = install(Kind(DEBIAN_13), FROM)
+    pid = stopped_at(device, f"primary {FROM}: after start_candidate {TO}")
+    device.machine.link.cut()
+    go_on(device, pid)
+    wait_longer_than(device, TIMING["upgrade.stop_limit_s"])
+    assert [unit for unit, _ in device.agents()] == [UNIT, "fleet-agent-candidate.service"]
+    device.machine.link.mend()
+    device.wait_ended("Succeeded")
+    device.settled(TO)
+
+
+def test_a_good_version_in_an_outage_longer_than_its_probation_is_waited_for(
+    install: Install,
+) -> None:
+    device = install(Kind(), FROM)
+    pid = stopped_at(device, f"primary {FROM}: after write committed")
+    device.machine.link.cut()
+    go_on(device, pid)
+    wait_longer_than(device, 2 * TIMING["upgrade.probation_s"])
+    assert device.agents() == [(UNIT, TO)]
+    device.machine.link.mend()
+    device.wait_ended("Succeeded")
+    device.settled(TO)
+
+
+def test_an_operator_that_was_away_in_all_of_it_decides_when_it_is_back(install: Install) -> None:
+    device = install(Kind(), FROM)
+    pid = stopped_at(device, f"primary {FROM}: before self_test {TO}")
+    device.plane.kill()
+    try:
+        go_on(device, pid)
+        wait_longer_than(device, TIMING["upgrade.stop_limit_s"])
+    finally:
+        device.plane.start()
+    device.wait_ended("Succeeded")
+    device.settled(TO)
+
+
+def test_a_preflight_finds_a_device_sound_and_names_what_is_not(install: Install) -> None:
+    device = install(Kind(DEBIAN_13), FROM)
+    asked = ("preflight", device.device_id, "--to", TO, "--json")
+    ran = device.plane(*asked)
+    assert ran.status == 0, ran
+    device.machine.write(
+        f"/etc/systemd/system/{UNIT}.d/other.conf",
+        "[Service]\nRestart=no\nRestartForceExitStatus=\n",
+    )
+    device.machine.systemctl("daemon-reload")
+    ran = device.plane(*asked)
+    assert ran.status == 1, ran
+    (found,) = ran.document["results"]
+    failed = [one["name"] for one in found["checks"] if one["state"] == "failed"]
+    assert failed == [CheckName.UNIT], ran
