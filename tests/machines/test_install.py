@@ -29,6 +29,8 @@ ELSEWHERE = "1.1.0"
 UNITS = ("fleet-agent.service", "fleet-agent-deadman.timer", "fleet-agent-deadman.service")
 MOST_EXPOSED = 1.6
 """As docs/install.md says, with the reasons."""
+UNIT_FOLDER = "/systemd/system/fleet-agent.service.d"
+"""Of drop-ins, below /etc and /run."""
 STRANGE = "ansible_ssh_common_args='-o UserKnownHostsFile=/nowhere'"
 
 pytestmark = pytest.mark.machines
@@ -147,6 +149,8 @@ def test_an_uninstall_in_the_middle_of_an_upgrade_leaves_nothing_and_an_install_
     assert outcome(ran) == "failed"
     assert "may still have to be undone" in line(ran)["cause"]
 
+    pi.write(f"/run{UNIT_FOLDER}/killed.conf", "[Service]\nKillSignal=SIGKILL\n")
+    pi.systemctl("daemon-reload")  # so that the agent itself has no time to end its candidate
     assert outcome(uninstall(plane, pi)) == "uninstalled"
     assert left_on(pi) == before
     assert [one for one in pi.processes() if one.unit.startswith("fleet")] == []
@@ -218,7 +222,7 @@ def test_a_device_that_is_not_heard_has_failed_and_is_installed_by_a_second_run(
     plane: ControlPlane, boot: Boot
 ) -> None:
     pi = boot("mute", Kind())
-    drop_in = "/etc/systemd/system/fleet-agent.service.d/mute.conf"
+    drop_in = f"/etc{UNIT_FOLDER}/mute.conf"
     pi.write(drop_in, "[Service]\nRestrictAddressFamilies=~AF_INET AF_INET6\n")
     ran = install(plane, pi, "--timeout", "3")
     assert outcome(ran) == "failed"
