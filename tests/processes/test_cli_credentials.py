@@ -66,6 +66,7 @@ def test_it_may_come_from_a_pipe_and_last_for_days(
         "\xff\x00",
         "U" * 100_000,
     ],
+    ids=range(10),
 )
 def test_what_is_no_public_key_is_neither_sent_nor_shown(
     fleet: Cli, script: Script, tmp_path: Path, text: str
