@@ -22,11 +22,12 @@ Unsafe.add_constructor("!unsafe", lambda loader, node: ("unsafe", loader.constru
 
 
 def test_no_text_of_ours_can_be_taken_for_a_template() -> None:
-    value = {"a": "{{ lookup('pipe', 'id') }}", "b": ["ä\n\"'", 1, True, None], "c": {}}
+    value = {"a": "{{ lookup('pipe', 'id') }}", "b": ["ä\n\"'", 1, True, None], "c": {}, "d": ""}
     assert yaml.load(as_yaml(value), Unsafe) == {  # noqa: S506 - a safe loader
         "a": ("unsafe", "{{ lookup('pipe', 'id') }}"),
         "b": [("unsafe", "ä\n\"'"), 1, True, None],
         "c": {},
+        "d": "",
     }
 
 

@@ -88,11 +88,14 @@ def _host_variables(target: Target) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """JSON is YAML; each text in it is marked as one that Ansible must not take for a template."""
+    """JSON is YAML; each text in it is marked as one that Ansible must not take for a template.
+
+    But for an empty one, which Ansible would then take for none at all.
+    """
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{json.dumps(k)}: {as_yaml(v)}' for k, v in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_yaml, value))}]"
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         return f"!unsafe {json.dumps(value, ensure_ascii=False)}"
     return json.dumps(value)
