@@ -13,10 +13,9 @@ from harmony_fleet.messaging.credentials import (
     encode_creds,
     encode_public,
     encode_seed,
-    new_user_seed,
 )
 
-SEED = new_user_seed()
+SEED = bytes(range(32))
 PUBLIC_KEY = Credentials("", SEED).public_key()
 
 
