@@ -46,6 +46,8 @@ class PlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class PathsConfig:
+    supervisor: Path | None = None
+    """The socket of the local supervisor, where that stands in for systemd."""
     versions: Path = Path("/usr/bin")
     """The folder of the versions' files, `fleet-agent-v<version>`."""
     link: Path = Path("/usr/local/bin/fleet-agent")
@@ -56,10 +58,8 @@ class PathsConfig:
     """The folder of the journal."""
     boot_id: Path = Path("/proc/sys/kernel/random/boot_id")
     """A file with an id that is new with each start of the machine."""
-    supervisor: Path | None = None
-    """The socket of the local supervisor, where that stands in for systemd."""
     log: Path | None = None
-    """Beside it: the permanent unit's log file, whose end is evidence."""
+    """The permanent unit's log file, where the local supervisor writes one: its end is evidence."""
 
 
 @dataclass(frozen=True, slots=True)
