@@ -30,7 +30,7 @@ coverage: .venv/ready ## every branch of what decides is tested
 
 e2e: .venv/ready ## on machines with a real systemd; the demo, and the demo without each of its protections
 	@$(VENV)/python -m pytest -q -n 2 --dist worksteal -m machines tests/machines
-	@$(VENV)/python -m pytest -q -m e2e tests/e2e
+	@$(VENV)/python -m pytest -q -m e2e tests/e2e tests/processes
 
 soak: .venv/ready ## upgrade and kill at random for MINUTES (SEED, DEVICES, REPORT=file), and judge
 	@$(VENV)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \

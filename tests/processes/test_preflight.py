@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from benchmarks.world import VERSIONS, world
 from demo.releases import build_release, tamper
 from tests.processes.test_upgrade import LIMIT_S, TIMING, Scene, until
@@ -174,6 +175,7 @@ async def it_is_here_already(one: Scene) -> None:
     assert (await preflight(one, "2.3.0")).verdict is WARNING
 
 
+@pytest.mark.e2e
 def test_a_damaged_file_to_go_back_to_is_mended_by_an_upgrade_as_long_as_it_runs() -> None:
     async def scene(one: Scene) -> None:
         assert (await one.upgrade(NEW)).phase is Phase.SUCCEEDED
@@ -189,6 +191,7 @@ def test_a_damaged_file_to_go_back_to_is_mended_by_an_upgrade_as_long_as_it_runs
     play(scene)
 
 
+@pytest.mark.e2e
 def test_a_damaged_file_that_runs_itself_cannot_be_mended() -> None:
     async def scene(one: Scene) -> None:
         assert (await one.upgrade(NEW)).phase is Phase.SUCCEEDED

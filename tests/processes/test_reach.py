@@ -166,6 +166,7 @@ def state(hand: Hand) -> Machine:
     return asyncio.run(ask(hand.machine.run / SOCKET, AskState(), Machine, 10.0))
 
 
+@pytest.mark.e2e
 def test_an_authority_that_is_gone_is_an_outage_and_no_crash(fleet: Cli, tmp_path: Path) -> None:
     with up(fleet.data) as said:
         ca = authority(fleet.data)
@@ -202,6 +203,7 @@ def failures(report: str) -> set[str]:
     return {check["name"] for check in found["checks"] if not check["passed"]}
 
 
+@pytest.mark.e2e
 def test_another_authority_takes_the_place_of_one_without_a_restart_of_a_device(
     fleet: Cli, tmp_path: Path
 ) -> None:
@@ -228,6 +230,7 @@ def test_another_authority_takes_the_place_of_one_without_a_restart_of_a_device(
         assert state(pi).unit_pid == before
 
 
+@pytest.mark.e2e
 def test_local_devices_follow_when_an_installation_is_opened_and_closed_again(
     fleet: Cli, local: LocalDevices
 ) -> None:
