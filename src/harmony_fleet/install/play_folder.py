@@ -38,6 +38,8 @@ interpreter_python = auto_silent
 enable_plugins = yaml
 [ssh_connection]
 pipelining = True
+# A device may have no sftp.
+transfer_method = piped
 control_path_dir = {folder}/ssh
 # Nobody is there to answer a question; and the masters end by themselves.
 ssh_args = -o ControlMaster=auto -o ControlPersist=15s -o BatchMode=yes

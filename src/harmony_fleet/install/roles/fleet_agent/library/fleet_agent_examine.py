@@ -40,6 +40,8 @@ UNITS = Path("/etc/systemd/system")
 PYTHON = "/usr/bin/python3"
 FLOOR = (3, 11)
 OLDEST_SYSTEMD = 252
+RESTART_MODE, RESTART_MODE_SINCE = "restart-mode.conf", 254
+TEXT_MODE = 0o644
 SPOKEN = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,40})?")
 SHORT_LIVED = frozenset({"--version", "--self-test", "guard", "check-config", "credentials"})
 LIMIT_S = 20
@@ -56,6 +58,7 @@ ARGUMENTS = {
     "state_folder": {"required": True},
     "config_folder": {"required": True},
     "replaces": {"type": "list", "elements": "str", "default": []},
+    "texts": {"type": "dict", "default": {}},
 }
 
 
@@ -104,7 +107,8 @@ def present(asked: dict[str, Any], places: Places) -> dict[str, Any]:
         "sha256": found.sha256,
         "running": found.running,
         "has_credentials": (places.config / "device.creds").exists(),
-        "systemd": systemd_version(),
+        "folders": list(missing_folders(places)),
+        "write": sorted(to_write(asked["texts"])),
     }
 
 
@@ -121,6 +125,28 @@ def answer(places: Places, decision: Decision, wanted: Wanted) -> dict[str, Any]
         "took_over": decision.took_over,
         "remark": decision.remark,
     }
+
+
+def missing_folders(places: Places) -> Iterator[dict[str, str]]:
+    """Those that are the system's keep the mode that they have."""
+    own = {places.previous.parent: 0o755, places.state: 0o700, places.config: 0o755}
+    for folder in (places.versions, places.link.parent, UNITS / f"{UNIT}.d"):
+        own.setdefault(folder, -1)
+    for folder, mode in own.items():
+        if not folder.is_dir() or mode not in {-1, folder.stat().st_mode & 0o7777}:
+            yield {"path": str(folder), "mode": f"{0o755 if mode == -1 else mode:04o}"}
+
+
+def to_write(texts: dict[str, str]) -> Iterator[str]:
+    """By path, each digest that the text there has not."""
+    systemd = systemd_version()
+    for path, digest in texts.items():
+        file = Path(path)
+        same = sha256(file) == digest and not file.is_symlink()
+        if file.name == RESTART_MODE and systemd < RESTART_MODE_SINCE:
+            continue
+        if not same or file.stat().st_mode & 0o7777 != TEXT_MODE:
+            yield path
 
 
 # What stands against an install
