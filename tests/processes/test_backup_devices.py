@@ -94,6 +94,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(plane, tmp_path, first, second, away)
 
 
+@pytest.mark.e2e
 def test_devices_that_went_on_since_the_backup_converge_and_can_be_ordered_again(
     scene: Scene,
 ) -> None:

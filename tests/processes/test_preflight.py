@@ -206,6 +206,7 @@ def test_a_damaged_file_that_runs_itself_cannot_be_mended() -> None:
     play(scene)
 
 
+@pytest.mark.e2e
 def test_an_artifact_that_failed_here_before_is_told_to_need_retry() -> None:
     async def scene(one: Scene) -> None:
         await one.release("3.0.0", "needs_missing_module")

@@ -154,6 +154,7 @@ def test_a_process_that_was_left_over_is_seen(built: tuple[ControlPlane, Device]
     play(built, scene)
 
 
+@pytest.mark.e2e
 def test_a_device_that_is_off_is_lost_and_what_it_does_not_end_is_stuck(
     built: tuple[ControlPlane, Device],
 ) -> None:
@@ -222,6 +223,7 @@ class Crashing:
         return found
 
 
+@pytest.mark.e2e
 def test_a_device_that_crash_loops_slowly_does_not_settle(
     built: tuple[ControlPlane, Device],
 ) -> None:
