@@ -3,14 +3,13 @@
 import asyncio
 import hashlib
 import os
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.machines.executor_inside import Artifacts, artifacts
 from tests.processes.local_world import SETTINGS, Device, Stand, device, running_file, until
 
 from harmony_fleet.agent.upgrade.layout import Layout, Paths
@@ -33,55 +32,6 @@ PROGRAMS = {
     Behaviour.EXITS_AT_ONCE: Stand(candidate="sys.exit(1)"),
     Behaviour.GUARD_BROKEN: Stand(guard="sys.exit(1)"),
 }
-
-
-class Artifacts(ThreadingHTTPServer):
-    """What each path serves; None stands for the rest that never comes."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Exchange)
-        self.files: dict[str, tuple[bytes, bool]] = {}
-        self.closing = threading.Event()
-
-    def publish(self, content: bytes, stalls: bool) -> str:
-        path = f"/artifact-{len(self.files)}"
-        self.files[path] = content, stalls
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-
-class _Exchange(BaseHTTPRequestHandler):
-    server: Artifacts
-
-    def do_GET(self) -> None:
-        """All of it, or a half and then silence."""
-        if self.path not in self.server.files:
-            self.send_error(404)
-            return
-        content, stalls = self.server.files[self.path]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if stalls else content)
-        if stalls:
-            self.server.closing.wait()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
-        """Silent."""
-
-
-@contextmanager
-def artifacts() -> Iterator[Artifacts]:
-    with Artifacts() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing.set()
-            server.shutdown()
-            thread.join()
 
 
 class LocalWorld:
