@@ -25,7 +25,7 @@ from tests.processes.test_nats_connection import Heard, free_port, frozen
 from harmony_fleet.contracts.subjects import STATUS_BUCKET
 from harmony_fleet.embedded.certificates import Certificates
 from harmony_fleet.messaging import keyvalue
-from harmony_fleet.messaging.connection import Endpoint, Plane
+from harmony_fleet.messaging.connection import Endpoint, Plane, PlaneUnreachable
 from harmony_fleet.messaging.supervision import keep_connected
 
 
@@ -38,6 +38,12 @@ async def secured(folder: Path, port: int = 0, *names: str) -> AsyncIterator[Mes
     listening = under_tls(folder / "tls", *names)
     async with running_nats(folder / "nats", port, listening=listening) as nats:
         yield nats
+
+
+def ended(pid: int) -> None:
+    """Returns once its sockets are closed."""
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        os.sched_yield()
 
 
 def another_authority(folder: Path) -> Path:
@@ -214,6 +220,20 @@ def test_a_socket_that_a_frozen_server_never_drains_is_given_back(tmp_path: Path
                 await until(lambda: sockets() < before)
             await until(lambda: plane.connected)
         gc.collect()
+
+    asyncio.run(run())
+
+
+def test_a_flush_into_a_connection_that_just_ended_says_so(tmp_path: Path) -> None:
+    """asyncio's encrypted stream raises an AttributeError for what is written after its end."""
+
+    async def run() -> None:
+        async with secured(tmp_path) as nats, connected(nats.operator_endpoint()) as plane:
+            os.kill(nats.server.pid, signal.SIGKILL)
+            ended(nats.server.pid)  # not awaited: the plane does not know of it yet
+            await plane.publish("news", b"lost")
+            with pytest.raises(PlaneUnreachable, match="connection was lost"):
+                await plane.flush(30)
 
     asyncio.run(run())
 

@@ -225,8 +225,9 @@ class Plane:
                 # nats-py has no event for what is not yet written
                 while client.pending_data_size and not lost.done():  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
-                await client._send_ping(answered)
-                await asyncio.wait({answered, lost}, return_when=asyncio.FIRST_COMPLETED)
+                if client.is_connected:  # lost meanwhile: asyncio's TLS takes nothing any more
+                    await client._send_ping(answered)
+                    await asyncio.wait({answered, lost}, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
             raise RequestTimedOut(f"the server answered no ping in {timeout_s} s") from error
         if not answered.done():
