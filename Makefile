@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage machines e2e soak bench agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage machines e2e soak storm bench agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,9 +38,14 @@ soak: .venv/ready ## upgrade and kill at random for MINUTES (SEED, DEVICES, REPO
 	@$(VENV)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(DEVICES),--devices $(DEVICES)) $(if $(REPORT),--report $(REPORT))
 
+storm: .venv/ready ## N upgrades on real systemd, each hit at random (SEED, ONLY, DEVICES, REPORT=file)
+	@$(VENV)/python -m storm $(if $(N),--upgrades $(N)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(DEVICES),--devices $(DEVICES)) \
+		$(if $(REPORT),--report $(REPORT))
+
 check: .venv/ready ## lint, format, types, import rules, generated files
-	@$(VENV)/ruff check src tests demo benchmarks soak docs
-	@$(VENV)/ruff format --check src tests demo benchmarks soak docs
+	@$(VENV)/ruff check src tests demo benchmarks soak storm docs
+	@$(VENV)/ruff format --check src tests demo benchmarks soak storm docs
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo
 	@$(VENV)/python docs/diagram.py --check
@@ -48,8 +53,8 @@ check: .venv/ready ## lint, format, types, import rules, generated files
 	@$(VENV)/python docs/cli_reference.py --check
 
 format: .venv/ready ## format the code
-	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks soak docs
-	@$(VENV)/ruff format --quiet src tests demo benchmarks soak docs
+	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks soak storm docs
+	@$(VENV)/ruff format --quiet src tests demo benchmarks soak storm docs
 
 reference: .venv/ready ## generate the state diagram, the references in docs/, and the manual page
 	@$(VENV)/python docs/diagram.py
@@ -63,4 +68,4 @@ bench: .venv/ready ## measure, side by side with what people use today
 	@$(VENV)/python -m benchmarks
 
 clean: ## remove what was built, and .venv
-	@rm -rf .venv dist build .demo .soak .cache src/*.egg-info
+	@rm -rf .venv dist build .demo .soak .storm .cache src/*.egg-info

@@ -17,8 +17,9 @@ from demo.stage import StageFailed, end_all, strike
 
 from harmony_fleet.contracts.errors import FleetError
 from soak.device import mentioning
-from soak.report import Report, as_markdown, as_text
+from soak.report import Report, tables
 from soak.run import Settings, soak
+from soak.tables import as_markdown, as_text
 
 INTERRUPTED = 130
 FOLDER = Path(__file__).parent.parent / ".soak"
@@ -37,9 +38,10 @@ def main() -> int:
     heed_interrupts()
     try:
         report = _soaked(Settings(data, seed, arguments.minutes, arguments.devices))
-        print(as_text(report))
+        found = (tuple(tables(report)), report.faults)
+        print(as_text(*found))
         if arguments.report is not None:
-            arguments.report.write_text(as_markdown(report), encoding="utf-8")
+            arguments.report.write_text(as_markdown(*found), encoding="utf-8")
     except (StageFailed, FleetError, OSError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""What the soak found, as text and as a Markdown page."""
+"""What the soak found, in tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ from soak.growth import Growth, longest_life, slope_kib_per_min
 from soak.plan import How, Part
 from soak.plane import Upgrade
 from soak.releases import BY_VERSION
+from soak.tables import Table
 from soak.watching import LOST_S
 
 
@@ -34,10 +35,6 @@ class Report:
     @property
     def passed(self) -> bool:
         return not self.faults and bool(self.upgrades)
-
-
-Table = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]
-"""A title, its headers, its rows."""
 
 
 def tables(report: Report) -> Iterable[Table]:
@@ -102,29 +99,3 @@ def _growth(growth: Growth) -> Sequence[tuple[str, ...]]:
             )
         )
     return rows
-
-
-def as_text(report: Report) -> str:
-    lines: list[str] = []
-    for title, header, rows in tables(report):
-        widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
-        lines += ["", title]
-        for row in [header, *rows]:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join([*lines, *(f"  {fault.kind}: {fault.text}" for fault in report.faults)])
-
-
-def as_markdown(report: Report) -> str:
-    lines: list[str] = []
-    for title, header, rows in tables(report):
-        lines += ["", f"### {title}", ""]
-        lines += [_row(header), _row(["---"] * len(header)), *map(_row, rows)]
-    if report.faults:
-        lines += ["", "### What was at fault", ""]
-        lines += [f"- {fault.kind}: {fault.text}" for fault in report.faults]
-    return "\n".join(lines).lstrip() + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

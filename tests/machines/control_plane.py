@@ -155,9 +155,10 @@ class ControlPlane:
             return {}
         return found
 
-    def order(self, device_id: str, version: str) -> None:
+    def order(self, device_id: str, version: str, *, retry: bool = False) -> None:
+        """Raises FleetError."""
         with self.hub.inside(), FleetClient(self.data) as client:
-            client.upgrade(Chosen((device_id,)), version, retry=False, replace=False)
+            client.upgrade(Chosen((device_id,)), version, retry=retry, replace=False)
 
     @property
     def _running(self) -> "subprocess.Popen[bytes]":

@@ -12,6 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from soak.faults import Fault
+from soak.faults import Kind as Wrong
 from tests.machines.control_plane import ControlPlane
 from tests.machines.hub import Refused
 from tests.machines.image import Recipe
@@ -49,25 +51,27 @@ class Device:
     machine: Machine
     device_id: str
 
-    def order(self, version: str) -> None:
-        self.plane.order(self.device_id, version)
+    def order(self, version: str, *, retry: bool = False) -> None:
+        """Raises FleetError."""
+        self.plane.order(self.device_id, version, retry=retry)
 
     def phase(self) -> str | None:
-        found: str | None = self._upgrade().get("phase")
+        found: str | None = self.upgrade().get("phase")
         return found
 
     def cause(self) -> str | None:
-        found: str | None = (self._upgrade().get("cause") or {}).get("kind")
+        found: str | None = (self.upgrade().get("cause") or {}).get("kind")
         return found
 
     def evidence(self) -> str:
-        return str((self._upgrade().get("cause") or {}).get("evidence"))
+        return str((self.upgrade().get("cause") or {}).get("evidence"))
 
     def current(self) -> str | None:
         found: str | None = self.plane.seen(self.device_id).get("current_version")
         return found
 
-    def _upgrade(self) -> dict[str, Any]:
+    def upgrade(self) -> dict[str, Any]:
+        """The last one; empty while there is none, or nobody answers."""
         return self.plane.seen(self.device_id).get("upgrade") or {}
 
     def wait_ended(self, phase: str | None = None, limit_s: float = 120.0) -> None:
@@ -111,32 +115,38 @@ class Device:
     def settled(self, version: str) -> None:
         """Exactly one right agent is active, it is reported, and nothing is left over."""
 
-        def flaws() -> list[str]:
-            try:
-                return list(self._flaws(version))
-            except (Refused, MachineOff) as refused:
-                return [str(refused)]
+        def flaws() -> str:
+            return "; ".join(fault.text for fault in self.faults(version))
 
         eventually(lambda: not flaws(), f"{self.device_id} settles on {version}:", flaws)
 
-    def _flaws(self, version: str) -> Iterator[str]:
+    def faults(self, version: str) -> list[Fault]:
+        """What keeps it, just now, from being settled on that version."""
+        try:
+            return list(self._faults(version))
+        except (Refused, MachineOff) as refused:
+            return [Fault(Wrong.LOST, str(refused))]
+
+    def _faults(self, version: str) -> Iterator[Fault]:
         if (agents := self.agents()) != [(UNIT, version)]:
-            yield f"agents: {agents}"
+            lost = (UNIT, version) not in agents
+            yield Fault(Wrong.LOST if lost else Wrong.LEFT_OVER, f"agents: {agents}")
         if (current := self.current()) != version:
-            yield f"reported: {current}"
+            yield Fault(Wrong.RECORD, f"reported: {current}")
         link = self.machine.run("readlink", "-f", "/usr/local/bin/fleet-agent").strip()
         if link != f"/usr/bin/fleet-agent-v{version}":
-            yield f"link: {link}"
+            yield Fault(Wrong.LINK, f"link: {link}")
         for name, wanted in (("ActiveState", "active"), ("SubState", "running")):
             if (found := self.machine.show(UNIT, name)) != wanted:
-                yield f"{name}: {found}"
+                yield Fault(Wrong.LOST, f"{name}: {found}")
         if units := [unit for unit in self._units() if unit not in _UNITS]:
-            yield f"units left: {units}"
+            yield Fault(Wrong.LEFT_OVER, f"units left: {units}")
         if left := self.machine.run("sh", "-c", _FIND_LEFT).split():
-            yield f"left over: {left}"
+            yield Fault(Wrong.LEFT_OVER, f"left over: {left}")
         state = self.machine.run("sh", "-c", "systemctl is-system-running || :").strip()
         if state != "running":
-            yield f"the system is {state}: {self.machine.systemctl('--failed')}"
+            failed = self.machine.systemctl("--failed")
+            yield Fault(Wrong.LEFT_OVER, f"the system is {state}: {failed}")
 
     def _units(self) -> Sequence[str]:
         words = ("list-units", "--all", "--plain", "--no-legend", "fleet-agent*")
@@ -175,7 +185,7 @@ class Workshop:
     @contextmanager
     def device(self, kind: Kind, version: str = OLD) -> Iterator[Device]:
         """On a machine of its own, with that release, which the control plane has."""
-        packed = self._packed.get((kind.recipe.name, version)) or self._pack(kind.recipe, version)
+        packed = self.prepare(kind.recipe, version)
         device_id = f"{kind.recipe.name}-{next(self._numbers)}"
         with machine(self._plane.hub, device_id, kind) as one:
             one.write("/root/agent.tar", packed.read_bytes(), 0o600)
@@ -185,10 +195,16 @@ class Workshop:
             one.run("mkdir", "-m", "700", "-p", "/var/lib/fleet-agent")
             self._sign(one, device_id, version)
             one.systemctl("daemon-reload")
-            one.systemctl("enable", "--now", UNIT)
+            one.systemctl("enable", UNIT)
+            one.run("sync")
+            one.systemctl("start", UNIT)
             device = Device(self._plane, one, device_id)
             device.settled(version)
             yield device
+
+    def prepare(self, recipe: Recipe, version: str = OLD) -> Path:
+        """What its install leaves behind, packed."""
+        return self._packed.get((recipe.name, version)) or self._pack(recipe, version)
 
     def _pack(self, recipe: Recipe, version: str) -> Path:
         packed = self._plane.hub.folder / f"{recipe.name}-{version}.tar"

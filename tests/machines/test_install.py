@@ -107,6 +107,17 @@ def test_a_restart_is_no_failure_where_systemd_can_say_so(device: Machine) -> No
     assert known == ("direct" if systemd >= 254 else "")
 
 
+def test_a_power_cut_just_after_the_install_loses_nothing_of_it(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("just-installed", Kind(disk_bytes=512 << 20))
+    assert outcome(install(plane, pi)) == "installed"
+    pi.cut_power()
+    pi.boot()
+    assert pi.show("fleet-agent.service", "ActiveState") == "active"
+    assert outcome(install(plane, pi)) == "unchanged"
+
+
 @pytest.mark.parametrize("recipe", [DEBIAN_12, DEBIAN_13], ids=lambda recipe: recipe.name)
 def test_a_check_an_upgrade_in_the_sandbox_an_uninstall_and_a_clean_reinstall(
     recipe: Any, plane: ControlPlane, boot: Boot

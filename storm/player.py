@@ -1,0 +1,185 @@
+"""Plays one attempt on one device: orders, hits at the planned instant, waits, and looks.
+
+An attempt has ended when the operator calls it final. After it the device must settle.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from soak.faults import Fault, Kind
+from tests.machines.control_plane import ControlPlane
+from tests.machines.device import Device
+from tests.machines.hub import Refused
+from tests.machines.nspawn import BootFailed, MachineOff
+
+from harmony_fleet.contracts.errors import FleetError
+from storm.plan import GOOD, Attempt, Hit, Target
+from storm.verdicts import Ended, judge, named
+
+LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Of the devices: those that are emulated take longer for everything."""
+
+    slower: float = 1.0
+    """By this factor than what the plan reckons with."""
+    end_limit_s: float = 240.0
+    """An attempt that has not ended by then is stuck."""
+    settle_limit_s: float = 90.0
+
+
+class Stuck(Exception):
+    """What should have come about has not. Its text says what."""
+
+
+@dataclass
+class ControlPlaneHits:
+    """All devices share it: it is hit once at a time."""
+
+    plane: ControlPlane
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def restart_operator(self) -> None:
+        with self._lock:
+            self.plane.restart()
+
+    def kill_nats(self) -> None:
+        with self._lock:
+            self.plane.kill_nats()
+
+
+@dataclass
+class Player:
+    device: Device
+    control_plane: ControlPlaneHits
+    pace: Pace
+    interrupted: threading.Event
+    """Set from outside: nothing is waited for any more."""
+    running: str = GOOD[0]
+    _generation: int = 0
+    """Of the last order."""
+
+    def play(self, attempt: Attempt) -> tuple[Ended | None, list[Fault]]:
+        """None: it never ended. The device is fit for another only where nothing is at fault."""
+        to_version = attempt.bad.version if attempt.bad else self._another()
+        began_s = time.monotonic()
+        try:
+            self._order(to_version)
+            hit, hit_in = self._wait_and_hit(attempt.hit, began_s)
+            self._wait(self._ended, self.pace.end_limit_s, "it has not ended")
+        except Stuck as error:
+            return None, [Fault(Kind.STUCK, self._told(attempt, to_version, error))]
+        except (BootFailed, Refused, MachineOff) as error:
+            return None, [Fault(Kind.LOST, self._told(attempt, to_version, error))]
+        upgrade = self.device.upgrade()
+        ended = Ended(
+            attempt=attempt,
+            device=self.device.device_id,
+            from_version=self.running,
+            to_version=to_version,
+            hit=hit,
+            hit_in=hit_in,
+            phase=upgrade["phase"],
+            cause=(upgrade["cause"] or {}).get("kind"),
+            took_s=time.monotonic() - began_s,
+        )
+        self.running = ended.runs
+        return ended, [*self._settle(ended), *judge(ended)]
+
+    def _wait(self, condition: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+        """Raises Stuck."""
+        ends_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > ends_s:
+                raise Stuck(f"{otherwise} within {limit_s:g} s")
+            if self.interrupted.wait(LOOK_S):
+                raise Stuck("interrupted")
+
+    def _another(self) -> str:
+        return GOOD[(GOOD.index(self.running) + 1) % len(GOOD)]
+
+    def _told(self, attempt: Attempt, to_version: str, error: Exception) -> str:
+        to = f"{self.running} to {to_version}"
+        return f"attempt {attempt.number} on {self.device.device_id}, {to}: {error}"
+
+    def _order(self, version: str) -> None:
+        """Asked again until it is taken: the operator may be away just then, hit elsewhere."""
+        refused: list[str] = []
+
+        def taken() -> bool:
+            try:
+                self.device.order(version, retry=True)
+            except FleetError as error:
+                refused[:] = [str(error)]
+            return int(self.device.upgrade().get("generation", 0)) > self._generation
+
+        try:
+            self._wait(taken, self.pace.settle_limit_s, "the order is not taken")
+        except Stuck as error:
+            raise Stuck(": ".join([str(error), *refused])) from error
+        self._generation += 1
+
+    def _ended(self) -> bool:
+        upgrade = self.device.upgrade()
+        return upgrade.get("generation") == self._generation and bool(upgrade["final"])
+
+    def _settle(self, ended: Ended) -> list[Fault]:
+        faults: list[Fault] = []
+
+        def settled() -> bool:
+            faults[:] = self.device.faults(ended.runs)
+            return not faults
+
+        try:
+            self._wait(settled, self.pace.settle_limit_s, "it does not settle")
+        except Stuck:
+            return [Fault(one.kind, f"{named(ended)}: {one.text}") for one in faults]
+        return []
+
+    def _wait_and_hit(self, hit: Hit | None, began_s: float) -> tuple[str | None, str]:
+        """What was hit, and the phase then. Raises BootFailed."""
+        if hit is None:
+            return None, ""
+        time.sleep(max(0.0, began_s + hit.after_s * self.pace.slower - time.monotonic()))
+        phase = str(self.device.phase())
+        return self._strike(hit), phase
+
+    def _strike(self, hit: Hit) -> str | None:
+        match hit.target:
+            case Target.POWER:
+                self.device.machine.cut_power()
+                self.device.machine.boot()
+                return "power"
+            case Target.OPERATOR:
+                self.control_plane.restart_operator()
+                return "operator"
+            case Target.NATS:
+                self.control_plane.kill_nats()
+                return "NATS"
+            case Target.PROCESS:
+                return self._kill_a_process(hit.pick)
+
+    def _kill_a_process(self, pick: float) -> str | None:
+        """Its unit. None: there was none, or it had just ended."""
+        machine = self.device.machine
+        found = sorted(
+            (one for one in machine.processes() if one.unit.startswith("fleet-agent")),
+            key=lambda one: one.pid,
+        )
+        if not found:
+            return None
+        chosen = found[int(pick * len(found))]
+        try:
+            machine.run("kill", "-9", str(chosen.pid))
+        except (Refused, MachineOff):
+            return None
+        return _kind_of(chosen.unit)
+
+
+def _kind_of(unit: str) -> str:
+    """Without the version: `fleet-agent-self-test-v1.0.0.service` is one of the self-tests."""
+    return unit.removesuffix(".service").partition("-v")[0]
