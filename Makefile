@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage machines e2e soak storm bench agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm bench agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,10 +28,10 @@ test-full: .venv/ready ## every kill, damage and power cut, alone and in pairs: 
 coverage: .venv/ready ## every branch of what decides is tested
 	@scripts/coverage
 
-machines: .venv/ready ## devices with a real systemd, in containers; needs root
+e2e: .venv/ready ## devices with a real systemd, in containers, from install to uninstall; needs root
 	@$(VENV)/python -m pytest -q -n 2 --dist worksteal tests/machines
 
-e2e: .venv/ready ## the demo, the demo without each of its protections, and the longest tests
+e2e-local: .venv/ready ## the demo with and without each of its protections, and the longest tests
 	@$(VENV)/python -m pytest -q -m e2e tests/e2e tests/processes
 
 soak: .venv/ready ## upgrade and kill at random for MINUTES (SEED, DEVICES, REPORT=file), and judge

@@ -61,7 +61,7 @@ def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Report:
     began_s, code = time.monotonic(), commit()
     with hub_at(folder) as hub, control_plane(hub, folder) as plane:
         _say("building the releases, and installing the first devices …")
-        add_releases(plane)
+        add_releases(plane, attempts)
         storming = Storm(settings, plane, _Devices(plane).make, _say)
         storming.run()
     return Report(

@@ -4,14 +4,13 @@ A device that something is at fault with is looked at, told of, and replaced by 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from soak.faults import Fault
-from tests.machines.bad_versions import BAD
 from tests.machines.control_plane import ControlPlane
 from tests.machines.device import Device
 
@@ -84,6 +83,8 @@ class Storm:
     def _play(self, player: Player, attempt: Attempt) -> bool:
         """The device is fit for another."""
         ended, faults = player.play(attempt)
+        if self._interrupted.is_set():
+            return False
         with self._lock:
             self.faults += faults
             self.ended += [ended] if ended else []
@@ -107,8 +108,9 @@ def _told(done: int, of: int, attempt: Attempt, ended: Ended | None) -> str:
     return f"{done}/{of} {named(ended)}; {hit}; {ended.took_s:.1f} s"
 
 
-def add_releases(plane: ControlPlane) -> None:
+def add_releases(plane: ControlPlane, attempts: Iterable[Attempt]) -> None:
     for version in GOOD:
         plane.add_release(version)
-    for bad in BAD:
-        plane.add_release(bad.version, bad.overlay, bad.tampered)
+    for bad in dict.fromkeys(attempt.bad for attempt in attempts):
+        if bad is not None:
+            plane.add_release(bad.version, bad.overlay, bad.tampered)

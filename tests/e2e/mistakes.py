@@ -7,6 +7,7 @@ from demo.without import Removal
 
 DRIVE, PERFORM, LOOP = "agent/upgrade/drive.py", "agent/upgrade/perform.py", "operator/loop.py"
 COORDINATOR = "operator/coordinator.py"
+UNIT = "install/roles/fleet_agent/templates/fleet-agent.service.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,12 @@ class Mistake:
     """Of the test, below `tests`."""
     test: str
     """That must fail, with any of its parameters; most are seen by several."""
+    case: str = ""
+    """Of its parameters, in brackets, where one alone is run."""
 
     @property
     def node(self) -> str:
-        return f"{self.file}::{self.test}"
+        return f"{self.file}::{self.test}{self.case}"
 
 
 MISTAKES: Final = {
@@ -192,3 +195,37 @@ MISTAKES: Final = {
         "test_in_committed_after_too_many_starts_it_rolls_back_as_a_crash_loop_with_evidence",
     ),
 }
+
+UNDER_SYSTEMD: Final = {
+    "no guard stands before a start": Mistake(
+        (
+            Removal(
+                UNIT,
+                "ExecStartPre=-/usr/bin/timeout -k 2 20 {{ fleet_agent_previous }} guard\n",
+                "",
+            ),
+        ),
+        "machines/test_phases.py",
+        "test_an_upgrade_that_is_hit_ends_as_the_protocol_says",
+        "[primary 1.0.1: after swap_link 1.1.1 kill_the_agent]",
+    ),
+    "the unit has systemd's own start limit": Mistake(
+        (Removal(UNIT, "StartLimitIntervalSec=0\n", ""),),
+        "machines/test_faults.py",
+        "test_an_agent_is_started_again_however_often_it_is_killed",
+    ),
+    "the candidate is a part of the permanent unit": Mistake(
+        (
+            Removal(
+                "agent/upgrade/systemd_settings.py",
+                '        yield "RuntimeMaxSec", f"{transient.runtime_limit_s:g}"\n',
+                '        yield "RuntimeMaxSec", f"{transient.runtime_limit_s:g}"\n'
+                '        yield "PartOf", transient.unit.replace("-candidate", "")\n',
+            ),
+        ),
+        "machines/test_systemd_executor.py",
+        "test_the_systemd_executor",
+        "[debian-12-a_candidate_outlives_the_permanent_units_restart_and_stop]",
+    ),
+}
+"""Seen on machines with a real systemd, by the one case that is named."""

@@ -1,50 +1,15 @@
 """Each of these mistakes, put into a copy of the code, is seen by the test that is named for it."""
 
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
-from demo.without import SOURCE, remove
-from tests.e2e.mistakes import MISTAKES, Mistake
+from demo.without import SOURCE
+from tests.e2e.copies import ASSERTED, run_on_copy
+from tests.e2e.mistakes import MISTAKES, UNDER_SYSTEMD
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = ROOT / "tests"
-ASSERTED = ("assert ", "AssertionError", "Failed: DID NOT RAISE")
-"""How a test fails that has seen something; what only crashes fails in other words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    name: str
-    """Without its parameters."""
-    why_failed: str | None
-    broken: bool
-    """Outside of the test itself, as where something cannot be imported."""
-
-
-def run_on_copy(folder: Path, mistake: Mistake | None, files: Iterable[str]) -> list[Ran]:
-    package, results = folder / "src" / "harmony_fleet", folder / "results.xml"
-    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for change in mistake.changes if mistake else ():
-        remove(change, package)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += [f"--junitxml={results}", *(f"tests/{file}" for file in files)]
-    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
-    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300)
-    cases = ET.parse(results).iter("testcase")  # noqa: S314 - written by our own pytest
-    return [_ran(case) for case in cases]
-
-
-def _ran(case: ET.Element) -> Ran:
-    failed, broken = case.find("failure"), case.find("error") is not None
-    why = None if failed is None else failed.get("message", "")
-    return Ran(case.get("name", "").partition("[")[0], why, broken)
+ALL = {**MISTAKES, **UNDER_SYSTEMD}
 
 
 @pytest.mark.e2e
@@ -67,7 +32,7 @@ def test_the_tests_pass_on_a_copy_without_a_mistake(tmp_path: Path) -> None:
 
 
 def test_each_mistake_changes_passages_that_are_there_exactly_once() -> None:
-    changes = [change for mistake in MISTAKES.values() for change in mistake.changes]
+    changes = [change for mistake in ALL.values() for change in mistake.changes]
     found = {change: (SOURCE / change.file).read_text().count(change.passage) for change in changes}
     assert [change for change, times in found.items() if times != 1] == []
 
@@ -75,7 +40,7 @@ def test_each_mistake_changes_passages_that_are_there_exactly_once() -> None:
 def test_the_docs_name_the_test_that_sees_each_mistake() -> None:
     rows = {
         f"| {name} | `{Path(mistake.file).name}`: `{mistake.test}` |"
-        for name, mistake in MISTAKES.items()
+        for name, mistake in ALL.items()
     }
     told = (ROOT / "docs/proof.md").read_text().partition("## Mistakes")[2].partition("\n## ")[0]
     assert {line for line in told.splitlines() if "`test_" in line} == rows
@@ -84,7 +49,7 @@ def test_the_docs_name_the_test_that_sees_each_mistake() -> None:
 def test_the_test_that_sees_a_mistake_is_there() -> None:
     missing = [
         mistake.node
-        for mistake in MISTAKES.values()
+        for mistake in ALL.values()
         if f"def {mistake.test}(" not in (TESTS / mistake.file).read_text()
     ]
     assert missing == []

@@ -153,6 +153,19 @@ async def no_unit_is_left_whatever_became_of_what_was_run(world: World) -> None:
     assert units() == [], units()
 
 
+async def a_candidate_outlives_the_permanent_units_restart_and_stop(world: World) -> None:
+    install("[Service]\nExecStart=/bin/sleep infinity\n")
+    artifact = await world.publish(VERSION, Behaviour.GOOD)
+    await world.executor.stage(VERSION, artifact, lambda _: None)
+    systemctl("start", "contract.service")
+    await world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S)
+    pid = shown("contract-candidate.service", "MainPID")
+    for verb in ("restart", "stop"):
+        systemctl(verb, "contract.service")
+        assert shown("contract-candidate.service", "MainPID") == pid, verb
+    await world.executor.stop_candidate()
+
+
 async def the_log_of_one_candidate_is_not_told_as_that_of_the_next(world: World) -> None:
     for upgrade_id in ("ab" * 16, UPGRADE_ID):
         artifact = await world.publish(VERSION, Behaviour.EXITS_AT_ONCE)
@@ -209,6 +222,7 @@ async def who_is_killed_in_a_self_test_leaves_it_to_its_limit_alone(world: World
 
 OURS = (
     what_is_tried_has_the_units_environment_sandbox_and_limits,
+    a_candidate_outlives_the_permanent_units_restart_and_stop,
     no_unit_is_left_whatever_became_of_what_was_run,
     the_log_of_one_candidate_is_not_told_as_that_of_the_next,
     a_device_whose_unit_is_missing_is_the_devices_fault,
@@ -233,7 +247,11 @@ def install(unit: str) -> None:
 
 
 def reload() -> None:
-    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    systemctl("daemon-reload")
+
+
+def systemctl(*words: str) -> None:
+    subprocess.run(["systemctl", *words], check=True)
 
 
 def begin(unit: str, *argv: str) -> None:

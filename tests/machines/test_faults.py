@@ -84,6 +84,19 @@ def test_a_good_version_in_an_outage_longer_than_its_probation_is_waited_for(
     device.settled(TO)
 
 
+def test_an_agent_is_started_again_however_often_it_is_killed(install: Install) -> None:
+    device = install(Kind(), FROM)
+    for _ in range(8):
+        pid = device.machine.show(UNIT, "MainPID")
+        device.machine.run("kill", "-9", pid)
+
+        def another(killed: str = pid) -> bool:
+            return device.machine.show(UNIT, "MainPID") not in ("0", killed)
+
+        eventually(another, "it is started again:", device.story)
+    device.settled(FROM)
+
+
 def test_a_preflight_finds_a_device_sound_and_names_what_is_not(install: Install) -> None:
     device = install(Kind(DEBIAN_13), FROM)
     asked = ("preflight", device.device_id, "--to", TO, "--json")
