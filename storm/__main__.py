@@ -16,11 +16,13 @@ from soak.run import commit
 from soak.tables import as_markdown, as_text
 from tests.machines.control_plane import ControlPlane, control_plane
 from tests.machines.device import Device, Workshop
-from tests.machines.hub import hub_at
-from tests.machines.image import RECIPES
+from tests.machines.hub import HubFailed, Refused, hub_at
+from tests.machines.image import RECIPES, NoImage
 from tests.machines.machine import Kind
+from tests.machines.nspawn import BootFailed
 from tests.machines.why_not import why_not
 
+from harmony_fleet.contracts.errors import FleetError
 from storm.plan import storm
 from storm.player import Pace
 from storm.report import Report, tables
@@ -41,6 +43,9 @@ def main() -> int:
     try:
         with TemporaryDirectory() as folder:
             report = _run(arguments, seed, Path(folder))
+    except (AssertionError, BootFailed, FleetError, HubFailed, NoImage, OSError, Refused) as error:
+        print(f"storm: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("storm: interrupted; everything that it had started has ended", file=sys.stderr)
         return INTERRUPTED
