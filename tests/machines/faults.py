@@ -6,8 +6,13 @@ from contextlib import contextmanager
 from tests.machines.machine import Machine
 
 _FILLER = "/filler"
-_FILL = f"cat /dev/zero >{_FILLER}; dd if=/dev/zero bs=4k >>{_FILLER}; sync"
-"""In small steps at last: a big one fails while there is still room for a small one."""
+_FILL = f"""
+cat /dev/zero >{_FILLER}
+for time in 1 2 3 4 5; do dd if=/dev/zero bs=4k >>{_FILLER}; sync; done
+"""
+"""In small steps at last: a big one fails while there is still room for a small one. And again after
+each sync, which gives back what was set aside for data that is now in its place.
+"""
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def wait_longer_than(device: Device, limit_s: float) -> None:
 
 
 def test_a_full_disk_fails_an_upgrade_before_anything_was_changed(install: Install) -> None:
-    device = install(Kind(disk_bytes=DISK_BYTES), FROM)
+    device = install(Kind(disk_bytes=DISK_BYTES, volatile_journal=True), FROM)
     with disk_full(device.machine):
         device.order(TO)
         device.wait_ended("Failed")
