@@ -15,6 +15,7 @@ from harmony_fleet.contracts.upgrade import CauseKind
 pytestmark = pytest.mark.machines
 
 DISK_BYTES = 256 << 20
+CONTROL = "fleet-agent-deadman.service"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,6 +96,28 @@ def test_an_agent_is_started_again_however_often_it_is_killed(install: Install) 
 
         eventually(another, "it is started again:", device.story)
     device.settled(FROM)
+
+
+def test_a_control_that_is_killed_leaves_no_failed_unit(install: Install) -> None:
+    device = install(Kind(DEBIAN_13), FROM)
+    pid = stopped_at(device, f"primary {FROM}: after start_candidate {TO}")
+    device.machine.systemctl("stop", "fleet-agent-deadman.timer")
+
+    def killed() -> bool:
+        device.machine.systemctl("start", "--no-block", CONTROL)
+        for process in device.machine.processes():
+            if process.unit == CONTROL and process.argv[0] == "/usr/bin/timeout":
+                device.machine.run("kill", "-9", str(process.pid))
+                return True
+        return False
+
+    eventually(killed, "the control runs, and is killed", device.story)
+    eventually(lambda: device.machine.show(CONTROL, "ActiveState") != "activating", "it ends")
+    assert device.machine.show(CONTROL, "ActiveState") == "inactive"
+    device.machine.systemctl("start", "fleet-agent-deadman.timer")
+    go_on(device, pid)
+    device.wait_ended("Succeeded")
+    device.settled(TO)
 
 
 def test_a_preflight_finds_a_device_sound_and_names_what_is_not(install: Install) -> None:
