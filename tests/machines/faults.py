@@ -10,7 +10,7 @@ _FILL = f"""
 cat /dev/zero >{_FILLER}
 for time in 1 2 3 4 5; do dd if=/dev/zero bs=4k >>{_FILLER}; sync; done
 """
-"""In small steps at last: a big one fails while there is still room for a small one. And again after
+"""In small steps at last: a big one fails while there is still room for a small one. Again after
 each sync, which gives back what was set aside for data that is now in its place.
 """
 
