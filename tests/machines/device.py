@@ -6,7 +6,7 @@ unpacked on the others, each of which then gets a name and a key of its own.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -14,33 +14,19 @@ from typing import Any
 
 from soak.faults import Fault
 from soak.faults import Kind as Wrong
+from tests.machines.any_machine import AnyMachine
 from tests.machines.control_plane import ControlPlane
-from tests.machines.hub import Refused
+from tests.machines.hub import Hub, Refused
 from tests.machines.image import Recipe
 from tests.machines.machine import Kind, Machine, machine
 from tests.machines.nspawn import MachineOff
+from tests.machines.pace import NATIVE, Pace
 
 OLD = "1.0.0"
-SOON_S = 60.0
-"""Everything that should happen has happened by then, however slow the machine."""
 UNIT = "fleet-agent.service"
-TIMING = {
-    "heartbeat.interval_s": 1,
-    "heartbeat.quick_interval_s": 0.3,
-    "plane.reconnect_max_s": 1,
-    "upgrade.self_test_limit_s": 20,
-    "upgrade.ready_limit_s": 15,
-    "upgrade.stop_limit_s": 12,
-    "upgrade.overall_limit_s": 60,
-    "upgrade.probation_s": 4,
-    "upgrade.starts_allowed": 3,
-    "upgrade.order_reread_s": 2,
-    "upgrade.outage_s": 120,
-    "upgrade.retry_s": 1,
-}
-"""Short, so that a test ends; the order of the defaults is kept."""
-QUICK_WATCHDOG = "[Service]\nWatchdogSec=5\nTimeoutStopSec=3\n"
-QUICK_TIMER = "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nAccuracySec=100ms\n"
+TIMING = NATIVE.settings
+Make = Callable[[Hub, str, Kind], AbstractContextManager[AnyMachine]]
+"""As `machine` and `virtual_machine` do: it is up."""
 
 
 @dataclass
@@ -48,8 +34,9 @@ class Device:
     """Installed, started, and heard."""
 
     plane: ControlPlane
-    machine: Machine
+    machine: AnyMachine
     device_id: str
+    soon_s: float
 
     def order(self, version: str, *, retry: bool = False) -> None:
         """Raises FleetError."""
@@ -74,13 +61,14 @@ class Device:
         """The last one; empty while there is none, or nobody answers."""
         return self.plane.seen(self.device_id).get("upgrade") or {}
 
-    def wait_ended(self, phase: str | None = None, limit_s: float = 120.0) -> None:
-        """In that phase, or in any."""
+    def wait_ended(self, phase: str | None = None, limit_s: float | None = None) -> None:
+        """In that phase, or in any; within twice `soon_s`, or that limit."""
 
         def ended() -> bool:
             return self.phase() in {"Succeeded", "Failed", "RolledBack"}
 
-        eventually(ended, f"{self.device_id}: {phase or 'any end'}", self.story, limit_s)
+        what = f"{self.device_id}: {phase or 'any end'}"
+        eventually(ended, what, self.story, limit_s or 2 * self.soon_s)
         assert phase in {None, self.phase()}, self.story()
 
     def story(self) -> str:
@@ -118,7 +106,8 @@ class Device:
         def flaws() -> str:
             return "; ".join(fault.text for fault in self.faults(version))
 
-        eventually(lambda: not flaws(), f"{self.device_id} settles on {version}:", flaws)
+        what = f"{self.device_id} settles on {version}:"
+        eventually(lambda: not flaws(), what, flaws, self.soon_s)
 
     def faults(self, version: str) -> list[Fault]:
         """What keeps it, just now, from being settled on that version."""
@@ -175,19 +164,23 @@ def _left_by(version: str) -> tuple[str, ...]:
 
 
 class Workshop:
-    """Installs devices: by Ansible once for each distribution, then from what that left."""
+    """Installs devices: by Ansible once for each distribution, then from what that left.
 
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
+    Ansible does it on a container, whatever the devices are made by: that is faster.
+    """
+
+    _numbers = count(1)
+
+    def __init__(self, plane: ControlPlane, pace: Pace = NATIVE, make: Make = machine) -> None:
+        self._plane, self._pace, self._make = plane, pace, make
         self._packed: dict[tuple[str, str], Path] = {}
-        self._numbers = count(1)
 
     @contextmanager
     def device(self, kind: Kind, version: str = OLD) -> Iterator[Device]:
         """On a machine of its own, with that release, which the control plane has."""
         packed = self.prepare(kind.recipe, version)
         device_id = f"{kind.recipe.name}-{next(self._numbers)}"
-        with machine(self._plane.hub, device_id, kind) as one:
+        with self._make(self._plane.hub, device_id, kind) as one:
             one.write("/root/agent.tar", packed.read_bytes(), 0o600)
             one.run("tar", "-xf", "/root/agent.tar", "-C", "/")
             config = one.read("/etc/fleet-agent/config.toml")
@@ -198,7 +191,7 @@ class Workshop:
             one.systemctl("enable", UNIT)
             one.run("sync")
             one.systemctl("start", UNIT)
-            device = Device(self._plane, one, device_id)
+            device = Device(self._plane, one, device_id, self._pace.soon_s)
             device.settled(version)
             yield device
 
@@ -210,8 +203,9 @@ class Workshop:
         packed = self._plane.hub.folder / f"{recipe.name}-{version}.tar"
         with machine(self._plane.hub, "golden", Kind(recipe)) as one:
             self._install(one, version)
-            one.write(f"/etc/systemd/system/{UNIT}.d/quick.conf", QUICK_WATCHDOG)
-            one.write("/etc/systemd/system/fleet-agent-deadman.timer.d/quick.conf", QUICK_TIMER)
+            one.write(f"/etc/systemd/system/{UNIT}.d/quick.conf", self._pace.watchdog)
+            timer = "/etc/systemd/system/fleet-agent-deadman.timer.d/quick.conf"
+            one.write(timer, self._pace.timer)
             one.run("tar", "-cf", "/root/agent.tar", "-C", "/", *_left_by(version))
             content = one.hub.root / str(one.disk.root / "root/agent.tar").lstrip("/")
             packed.write_bytes(content.read_bytes())
@@ -219,13 +213,14 @@ class Workshop:
         return packed
 
     def _install(self, one: Machine, version: str) -> None:
-        words = [word for key, value in TIMING.items() for word in ("--set", f"{key}={value}")]
+        settings = self._pace.settings.items()
+        words = [word for key, value in settings for word in ("--set", f"{key}={value}")]
         inventory = str(self._plane.inventory([one.access]))
         where = ("--inventory", inventory, "--version", version)
         ran = self._plane("device", "install", *where, *words)
         assert ran.status == 0, ran
 
-    def _sign(self, one: Machine, device_id: str, version: str) -> None:
+    def _sign(self, one: AnyMachine, device_id: str, version: str) -> None:
         program = f"/usr/bin/fleet-agent-v{version}"
         key = one.run(program, "credentials")
         signed = self._plane("device", "credentials", device_id, "--public-key", "-", stdin=key)
@@ -237,7 +232,7 @@ def eventually(
     condition: Callable[[], bool],
     what: str,
     seen: Callable[[], object] = str,
-    limit_s: float = SOON_S,
+    limit_s: float = NATIVE.soon_s,
 ) -> None:
     """`seen`: what there is instead, looked at only where it does not come true."""
     ends_s = time.monotonic() + limit_s

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.machines.any_machine import AnyMachine
 from tests.machines.machine import Machine
 
 _FILLER = "/filler"
@@ -16,9 +17,10 @@ each sync, which gives back what was set aside for data that is now in its place
 
 
 @contextmanager
-def disk_full(machine: Machine) -> Iterator[None]:
+def disk_full(machine: AnyMachine) -> Iterator[None]:
     """No byte more fits on it meanwhile. Only for a machine with a disk of its own."""
-    assert machine.kind.disk_bytes is not None, "this would fill the disk of all tests"
+    shared = isinstance(machine, Machine) and machine.kind.disk_bytes is None
+    assert not shared, "this would fill the disk of all tests"
     machine.run("sh", "-c", _FILL)
     try:
         yield
@@ -27,7 +29,7 @@ def disk_full(machine: Machine) -> Iterator[None]:
 
 
 @contextmanager
-def mounted(machine: Machine, folder: str, option: str) -> Iterator[None]:
+def mounted(machine: AnyMachine, folder: str, option: str) -> Iterator[None]:
     """The folder is a mount with that option meanwhile, as `noexec` or `ro`; until a boot at most.
 
     Services see it from their next start on.

@@ -132,9 +132,13 @@ class Hub:
         """So that it runs among the machines' mounts and pids, and ends with the hub."""
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--cgroup", *argv]
 
-    def run(self, *argv: str) -> str:
+    def network_argv(self, *argv: str) -> list[str]:
+        """The same, on the hub's own address."""
+        return self.argv("nsenter", f"--net=/run/netns/{_NETWORK}", *argv)
+
+    def run(self, *argv: str, stdin: bytes = b"") -> str:
         """What it printed. Raises Refused."""
-        return run(self.argv(*argv))
+        return run(self.argv(*argv), stdin)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -171,7 +175,11 @@ def hub_at(folder: Path) -> Iterator[Hub]:
 
 def run(argv: Sequence[str], stdin: bytes = b"") -> str:
     """What it printed. Raises Refused."""
-    done = subprocess.run(argv, capture_output=True, input=stdin, cwd="/")
+    return output(argv, subprocess.run(argv, capture_output=True, input=stdin, cwd="/"))
+
+
+def output(argv: Sequence[str], done: "subprocess.CompletedProcess[bytes]") -> str:
+    """What it printed. Raises Refused."""
     if done.returncode != 0:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise Refused(f"{' '.join(argv)}: status {done.returncode}: {said}")

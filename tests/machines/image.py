@@ -13,9 +13,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 LIMIT_S = 120.0
 """It takes half a minute where the mirror is near; tests do not wait for one that is far."""
@@ -64,6 +65,21 @@ class NoImage(Exception):
     """The image is not there, and could not be built. Its text says why."""
 
 
+class Buildable(Protocol):
+    """Something that mmdebstrap makes, once."""
+
+    @property
+    def name(self) -> str: ...
+
+    def argv(self, target: Path) -> list[str]:
+        """A command that leaves `target` complete, or fails."""
+
+
+def path_of(buildable: Buildable) -> Path:
+    recipe = "\0".join(buildable.argv(Path()))
+    return cache() / f"{buildable.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     name: str
@@ -85,10 +101,6 @@ class Recipe:
             str(target),
         ]
 
-    def path(self) -> Path:
-        recipe = "\0".join(self.argv(Path()))
-        return cache() / f"{self.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-
 
 DEBIAN_12 = Recipe("debian-12", "bookworm")
 DEBIAN_13 = Recipe("debian-13", "trixie")
@@ -100,13 +112,18 @@ def cache() -> Path:
     return Path(folder).resolve() / "machines"
 
 
-def image(recipe: Recipe, limit_s: float = LIMIT_S) -> Path:
-    """Its root folder, built where it is missing. Raises NoImage.
+def image(recipe: Recipe) -> Path:
+    """Its root folder, built where it is missing. Raises NoImage."""
+    return built(recipe)
+
+
+def built(recipe: Buildable, limit_s: float = LIMIT_S) -> Path:
+    """Raises NoImage.
 
     However many test processes want it at once, one of them builds; the others wait, and do not
     try again what it could not do.
     """
-    found = recipe.path()
+    found = path_of(recipe)
     if found.exists():
         return found
     if shutil.which("mmdebstrap") is None:
@@ -131,7 +148,7 @@ def _was_free(lock: TextIO) -> bool:
     return True
 
 
-def _build(recipe: Recipe, found: Path, lock: TextIO, limit_s: float) -> None:
+def _build(recipe: Buildable, found: Path, lock: TextIO, limit_s: float) -> None:
     """mmdebstrap holds the lock as well: it may outlive the process that began it."""
     target = found.with_name(f".{recipe.name}")
     shutil.rmtree(target, ignore_errors=True)
@@ -163,15 +180,16 @@ def _reason(said: str) -> str:
     return next((line for line in lines if line.startswith("E: ")), lines[-1])
 
 
-def main() -> None:
-    for recipe in RECIPES:
+def build_all(recipes: Sequence[Buildable]) -> None:
+    """However long it takes."""
+    for recipe in recipes:
         begun_s = time.monotonic()
         try:
-            path = image(recipe, _PATIENT_S)
+            path = built(recipe, _PATIENT_S)
         except NoImage as error:
             sys.exit(str(error))
         print(f"{path}: {time.monotonic() - begun_s:.0f} s")  # noqa: T201
 
 
 if __name__ == "__main__":
-    main()
+    build_all(RECIPES)

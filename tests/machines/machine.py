@@ -13,21 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.machines import ssh
+from tests.machines.any_machine import ENVIRONMENT, AnyMachine, own_files
 from tests.machines.disk import Disk
-from tests.machines.hub import ADDRESS, Hub, run
+from tests.machines.hub import Hub, run
 from tests.machines.image import DEBIAN_12, Recipe, image
 from tests.machines.network import Link
 from tests.machines.nspawn import Nspawn, Process
 
 BOOT_LIMIT_S = 90.0
-_ENVIRONMENT = (
-    "env",
-    "-i",
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME=/root",
-    "LANG=C.UTF-8",
-)
-_WRITE = 'mkdir -p "${1%/*}" && cat >"$1" && chmod "$2" "$1"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class Kind:
     """Else the log lines outlive the boots."""
 
 
-class Machine:
+class Machine(AnyMachine):
     """Off at first; `remove` it at the end."""
 
     def __init__(self, hub: Hub, name: str, kind: Kind) -> None:
@@ -56,23 +49,13 @@ class Machine:
         self.access = ssh.grant(hub.folder, name, self.link.address, root)
         self._settle_in()
 
-    @property
-    def address(self) -> str:
-        return self.link.address
-
     def start(self) -> None:
-        """Turn it on; `wait_up` may follow later, so that several boot side by side."""
         self._awaited = self._nspawn.notices.boots + 1
         self._nspawn.turn_on()
 
     def wait_up(self, limit_s: float = BOOT_LIMIT_S) -> None:
         """Raises BootFailed."""
         self._nspawn.wait_for(self._awaited, limit_s)
-
-    def boot(self) -> None:
-        """On the disk as it is. Raises BootFailed."""
-        self.start()
-        self.wait_up()
 
     def is_on(self) -> bool:
         return self._nspawn.on()
@@ -92,7 +75,6 @@ class Machine:
         self.wait_up()
 
     def reboot(self) -> None:
-        """In good order, from inside."""
         with self.rebooting():
             self.run("systemctl", "reboot")
             if not self.kind.reboots_by_itself:
@@ -108,7 +90,6 @@ class Machine:
             self.disk.mount()
 
     def run(self, *argv: str, stdin: bytes = b"") -> str:
-        """What it printed. Raises Refused, MachineOff. It runs in no unit of the machine's."""
         return run(self.argv(*argv), stdin)
 
     def argv(self, *argv: str) -> list[str]:
@@ -117,54 +98,20 @@ class Machine:
             enter = ["nsenter", f"--target={self._nspawn.leader()}", "--all"]
         else:
             enter = self.hub.argv("chroot", str(self.disk.root))
-        return [*enter, *_ENVIRONMENT, *argv]
-
-    def unit_run(self, unit: str, *argv: str, properties: tuple[str, ...] = ()) -> str:
-        """As a transient unit, until it ends; what it printed. Raises Refused."""
-        options = [f"--property={each}" for each in properties]
-        words = ("--quiet", "--wait", "--pipe", "--collect", f"--unit={unit}", *options)
-        return self.run("systemd-run", *words, *argv)
-
-    def systemctl(self, *words: str) -> str:
-        return self.run("systemctl", *words)
-
-    def show(self, unit: str, name: str) -> str:
-        """One property of a unit, as `ActiveState`."""
-        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
-
-    def journal(self, unit: str) -> list[str]:
-        """Its lines, of all boots."""
-        return self.run("journalctl", "-q", "-o", "cat", "-u", unit).splitlines()
-
-    def write(self, path: str, content: bytes | str, mode: int = 0o644) -> None:
-        """Its folders are made; nothing is synced."""
-        data = content.encode() if isinstance(content, str) else content
-        self.run("sh", "-c", _WRITE, "sh", path, f"{mode:o}", stdin=data)
-
-    def read(self, path: str) -> str:
-        return self.run("cat", path)
+        return [*enter, *ENVIRONMENT, *argv]
 
     def processes(self) -> list[Process]:
         return self._nspawn.processes()
 
-    def ssh(self, *argv: str) -> str:
-        """As the people who install do it. Raises Refused."""
-        with self.hub.inside():
-            return run(["ssh", "-F", str(self.access.config), self.name, *argv])
-
     def remove(self) -> None:
-        """With all that it wrote."""
         self._nspawn.close()
         self.disk.unmount()
         self.link.remove()
         shutil.rmtree(self._folder)
 
     def _settle_in(self) -> None:
-        self.write("/etc/hostname", f"{self.name}\n")
-        self.write("/etc/hosts", f"127.0.0.1 localhost {self.name}\n{ADDRESS} hub\n")
-        self.write("/root/.ssh/authorized_keys", self.access.public_key, 0o600)
-        if self.kind.volatile_journal:
-            self.write("/etc/systemd/journald.conf.d/t.conf", "[Journal]\nStorage=volatile\n")
+        for path, content, mode in own_files(self.access, self.kind.volatile_journal):
+            self.write(path, content, mode)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ _NOTHING, _ALL = "0", "3"
 @dataclass(frozen=True, slots=True)
 class Link:
     hub: Hub
-    network: str
+    network: str | None
+    """None: whoever opens the tap that the plug is has the other end."""
     number: int
 
     @property
@@ -40,9 +41,18 @@ class Link:
         hub.run("ip", "-n", name, "link", "set", INTERFACE, "up")
         return link
 
+    @classmethod
+    def lay_tap(cls, hub: Hub) -> "Link":
+        """A virtual machine's. A boot mends it."""
+        link = cls(hub, None, hub.take_number())
+        hub.run("ip", "tuntap", "add", link.plug, "mode", "tap")
+        hub.run("ip", "link", "set", link.plug, "master", BRIDGE, "up")
+        return link
+
     def remove(self) -> None:
         self.hub.run("ip", "link", "delete", self.plug)
-        self.hub.run("ip", "netns", "delete", self.network)
+        if self.network is not None:
+            self.hub.run("ip", "netns", "delete", self.network)
         self.hub.give_back(self.number)
 
     def cut(self) -> None:

@@ -126,7 +126,7 @@ class Nspawn:
         for folder, _, _ in os.walk(payload):  # goes on where one is gone meanwhile
             cgroup = Path(folder)
             for pid in _read(cgroup / "cgroup.procs").split():
-                yield int(pid), _unit(cgroup, payload)
+                yield int(pid), unit_of(str(cgroup.relative_to(payload)))
 
     def close(self) -> None:
         self.kill()
@@ -153,9 +153,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _unit(cgroup: Path, payload: Path) -> str:
+def unit_of(cgroup: str) -> str:
     """The innermost service or scope; a service may have cgroups below its own."""
-    for part in reversed(cgroup.relative_to(payload).parts):
+    for part in reversed(cgroup.split("/")):
         if part.endswith((".service", ".scope")):
             return part
     return ""

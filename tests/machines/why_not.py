@@ -6,6 +6,7 @@ python -m tests.machines.why_not    says it; status 1 where it cannot
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +30,8 @@ _PROGRAMS = {
 @cache
 def why_not() -> str | None:
     """None: it can. Builds the first image where there is none, and boots a machine from it."""
-    if os.geteuid() != 0:
-        return f"only root may boot machines for tests, and this is user {os.geteuid()}"
-    for program, package in _PROGRAMS.items():
-        if shutil.which(program) is None:
-            return f"{program} is not installed; on Debian and Ubuntu: apt-get install {package}"
+    if why := lacking({}):
+        return why
     try:
         image(DEBIAN_12)
         with (
@@ -44,6 +42,16 @@ def why_not() -> str | None:
             return None
     except (NoImage, HubFailed, Refused, BootFailed) as error:
         return " ".join(str(error).split())
+
+
+def lacking(programs: Mapping[str, str]) -> str | None:
+    """Root, or a program: one that every machine needs, or one of these."""
+    if os.geteuid() != 0:
+        return f"only root may boot machines for tests, and this is user {os.geteuid()}"
+    for program, package in {**_PROGRAMS, **programs}.items():
+        if shutil.which(program) is None:
+            return f"{program} is not installed; on Debian and Ubuntu: apt-get install {package}"
+    return None
 
 
 def main() -> None:
