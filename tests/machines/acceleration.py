@@ -14,7 +14,7 @@ from tests.machines.image import DEBIAN_12
 from tests.machines.kernel import ARGUMENTS, SIGN_OF_LIFE, kernel
 from tests.machines.libvirt import Libvirt
 
-_LIMITS_S = {Acceleration.KVM: 20.0, Acceleration.EMULATION: 90.0}
+_LIMITS_S = {Acceleration.KVM: 12.0, Acceleration.EMULATION: 90.0}
 
 
 class NoGuest(Exception):

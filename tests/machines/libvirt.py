@@ -92,24 +92,24 @@ class Libvirt:
                 f"no libvirt of its own for the tests' machines: {refused}"
             ) from refused
         ends_s = time.monotonic() + _START_LIMIT_S
-        while not self._answers():
+        while why := self._refusal():
             if time.monotonic() > ends_s or not self._lives():
-                said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+                said = log.read_text(errors="replace").strip().splitlines() or [why]
                 (self.hub.root / _PID).unlink(missing_ok=True)
-                raise NoLibvirt(f"libvirtd does not start: {said[-1].rpartition(' : ')[2]}")
+                raise NoLibvirt(f"libvirtd does not serve: {said[-1].rpartition(' : ')[2]}")
             time.sleep(0.05)
 
-    def _answers(self) -> bool:
+    def _refusal(self) -> str:
+        """Empty: it serves."""
         try:
             self._virsh("uri")
-        except Refused:
-            return False
-        return True
+        except Refused as refused:
+            return str(refused)
+        return ""
 
     def _lives(self) -> bool:
-        """It leaves its file behind where it was killed."""
         try:
-            self.hub.run("pgrep", "-x", "libvirtd")
+            self.hub.run("sh", "-c", f"kill -0 $(cat /{_PID})")
         except Refused:
             return False
         return True

@@ -1,21 +1,23 @@
 """Where no machine can be booted, one sentence says why."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.machines.hub import Hub
+from tests.machines.why_not import PROGRAMS
 
 pytestmark = pytest.mark.machines
 
 _CHECKOUT = Path(__file__).parents[2]
 
 
-def said(*before: str, **environment: str) -> str:
+def said(*before: str, of: str = "why_not", **environment: str) -> str:
     done = subprocess.run(
-        [*before, sys.executable, "-m", "tests.machines.why_not"],
+        [*before, sys.executable, "-m", f"tests.machines.{of}"],
         capture_output=True,
         text=True,
         cwd=_CHECKOUT,
@@ -31,6 +33,13 @@ def test_it_says_that_it_needs_root(hub: Hub) -> None:
 
 def test_it_says_what_is_not_installed(hub: Hub, tmp_path: Path) -> None:
     assert "apt-get install systemd-container" in said(PATH=str(tmp_path))
+
+
+def test_it_says_what_virtual_machines_lack(hub: Hub, tmp_path: Path) -> None:
+    for program in PROGRAMS:
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    why = said(of="why_no_virtual_machine", PATH=str(tmp_path))
+    assert "apt-get install qemu-system-x86" in why
 
 
 def test_it_says_that_there_is_no_image_and_no_network(hub: Hub, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.machines.image import DEBIAN_12, NoImage, image
 from tests.machines.machine import Kind, machine
 from tests.machines.nspawn import BootFailed
 
-_PROGRAMS = {
+PROGRAMS = {
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
     "nsenter": "util-linux",
@@ -48,7 +48,7 @@ def lacking(programs: Mapping[str, str]) -> str | None:
     """Root, or a program: one that every machine needs, or one of these."""
     if os.geteuid() != 0:
         return f"only root may boot machines for tests, and this is user {os.geteuid()}"
-    for program, package in {**_PROGRAMS, **programs}.items():
+    for program, package in {**PROGRAMS, **programs}.items():
         if shutil.which(program) is None:
             return f"{program} is not installed; on Debian and Ubuntu: apt-get install {package}"
     return None
