@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm bench agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm bench agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,11 @@ soak: .venv/ready ## upgrade and kill at random for MINUTES (SEED, DEVICES, REPO
 
 storm: .venv/ready ## N upgrades on real systemd, each hit at random (SEED, ONLY, DEVICES, REPORT=file)
 	@$(VENV)/python -m storm $(if $(N),--upgrades $(N)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(DEVICES),--devices $(DEVICES)) \
+		$(if $(REPORT),--report $(REPORT))
+
+e2e-vm: .venv/ready ## the same on virtual machines: CUTS power cuts at random (SEED, ONLY, DEVICES, REPORT=file)
+	@$(VENV)/python -m storm --cuts $(or $(CUTS),20) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(DEVICES),--devices $(DEVICES)) \
 		$(if $(REPORT),--report $(REPORT))
 

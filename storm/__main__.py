@@ -1,48 +1,48 @@
-"""`make storm`, `make e2e-vm`: exit status 0 only if all upgrades were played and nothing was at
-fault; 1 if not; 2 where this machine cannot run the devices; 130 if it was interrupted.
+"""`make storm`, and with --cuts `make e2e-vm`: exit status 0 only if all upgrades were played and
+nothing was at fault; 1 if not; 2 where this machine cannot run the devices; 130 if interrupted.
 """
 
 import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from demo.interrupts import heed_interrupts
 from soak.run import commit
 from soak.tables import as_markdown, as_text
-from tests.machines.control_plane import ControlPlane, control_plane
-from tests.machines.device import Device, Workshop
+from tests.machines.control_plane import control_plane
 from tests.machines.hub import HubFailed, Refused, hub_at
-from tests.machines.image import RECIPES, NoImage
-from tests.machines.machine import Kind
+from tests.machines.image import NoImage
 from tests.machines.nspawn import BootFailed
+from tests.machines.why_no_virtual_machine import why_no_virtual_machine
 from tests.machines.why_not import why_not
 
 from harmony_fleet.contracts.errors import FleetError
-from storm.plan import storm
-from storm.player import Pace
+from storm.devices import CONTAINERS, Devices, Sort, virtual_machines
+from storm.plan import UNTOUCHED, Attempt, power_cuts, storm
 from storm.report import Report, tables
 from storm.run import Settings, Storm, add_releases
 
 INTERRUPTED = 130
 FOLDER = Path(__file__).parent.parent / ".storm"
-DISK_BYTES = 512 << 20
+UPGRADES = 500
+SIDE_BY_SIDE = {False: 6, True: 2}
+"""By whether they are virtual: an emulated one takes a processor for itself."""
 
 
 def main() -> int:
     arguments = _arguments()
-    if why := why_not():
+    virtual = arguments.cuts is not None
+    if why := why_not() or (why_no_virtual_machine() if virtual else None):
         print(f"storm: not here, {why}", file=sys.stderr)
         return 2
     heed_interrupts()
-    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     try:
         with TemporaryDirectory() as folder:
-            report = _run(arguments, seed, Path(folder))
+            sort = virtual_machines() if virtual else CONTAINERS
+            report = _run(arguments, sort, Path(folder))
     except (AssertionError, BootFailed, FleetError, HubFailed, NoImage, OSError, Refused) as error:
         print(f"storm: {error}", file=sys.stderr)
         return 2
@@ -56,23 +56,25 @@ def main() -> int:
     return 0 if report.passed else 1
 
 
-def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Report:
+def _run(arguments: argparse.Namespace, sort: Sort, folder: Path) -> Report:
     FOLDER.mkdir(exist_ok=True)
-    numbers = [arguments.only] if arguments.only else range(1, arguments.upgrades + 1)
-    attempts = tuple(storm(seed, number) for number in numbers)
-    side_by_side = min(arguments.devices, len(attempts))
-    settings = Settings(attempts, side_by_side, Pace(), FOLDER)
-    _say(f"seed {seed}; {len(attempts)} upgrades, {side_by_side} devices side by side")
+    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
+    attempts = _attempts(arguments, seed)
+    wanted = arguments.devices or SIDE_BY_SIDE[arguments.cuts is not None]
+    side_by_side = min(wanted, (len(attempts) + 1) // 2)
+    settings = Settings(attempts, side_by_side, sort.patience, FOLDER)
+    devices = f"{side_by_side} side by side, {sort.words}"
+    _say(f"seed {seed}; {len(attempts)} upgrades; devices: {devices}")
     began_s, code = time.monotonic(), commit()
     with hub_at(folder) as hub, control_plane(hub, folder) as plane:
         _say("building the releases, and installing the first devices …")
         add_releases(plane, attempts)
-        storming = Storm(settings, plane, _Devices(plane).make, _say)
+        storming = Storm(settings, plane, Devices(plane, sort).make, _say)
         storming.run()
     return Report(
         seed=seed,
         wanted=len(attempts),
-        devices=f"{side_by_side} side by side, in systemd-nspawn",
+        devices=devices,
         minutes=(time.monotonic() - began_s) / 60,
         commit=code,
         ended=storming.ended,
@@ -80,20 +82,12 @@ def _run(arguments: argparse.Namespace, seed: int, folder: Path) -> Report:
     )
 
 
-class _Devices:
-    """Of each Debian in turn, with a disk that loses what was not synced."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._workshop, self._made = Workshop(plane), 0
-        for recipe in RECIPES:  # before there are threads that would each install them
-            self._workshop.prepare(recipe)
-
-    @contextmanager
-    def make(self) -> Iterator[Device]:
-        self._made += 1
-        kind = Kind(RECIPES[self._made % len(RECIPES)], disk_bytes=DISK_BYTES)
-        with self._workshop.device(kind) as device:
-            yield device
+def _attempts(arguments: argparse.Namespace, seed: int) -> tuple[Attempt, ...]:
+    plan, last = storm, arguments.upgrades or UPGRADES
+    if arguments.cuts is not None:
+        plan, last = power_cuts, len(UNTOUCHED) + arguments.cuts
+    numbers = [arguments.only] if arguments.only else range(1, last + 1)
+    return tuple(plan(seed, number) for number in numbers)
 
 
 def _say(text: str) -> None:
@@ -101,15 +95,18 @@ def _say(text: str) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make storm")
-    parser.add_argument("--upgrades", type=int, default=500, help="how many")
+    parser = argparse.ArgumentParser(prog="storm")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--upgrades", type=int, help=f"how many, on containers; {UPGRADES}")
+    what.add_argument("--cuts", type=int, help="power cuts, of virtual machines")
     parser.add_argument("--seed", type=int, help="of what is done; any if not given")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="play this one attempt alone")
-    parser.add_argument("--devices", type=int, default=6, help="side by side")
+    parser.add_argument("--devices", type=int, help="side by side")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write it as Markdown, too")
     arguments = parser.parse_args()
-    if arguments.upgrades < 1 or arguments.devices < 1 or (arguments.only or 1) < 1:
-        parser.error("upgrades, devices and the number of an attempt must be above 0")
+    for name in ("upgrades", "cuts", "only", "devices"):
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            parser.error(f"--{name} must be above 0")
     return arguments
 
 

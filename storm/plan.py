@@ -33,6 +33,10 @@ _AFTER_THE_END = 1.1
 """Times as long: some hit a device that has just come to rest."""
 
 
+UNTOUCHED = (None, *(one for one in BAD if one.overlay in (None, "crashes_as_primary")))
+"""Power cuts begin with these, hit by nothing: a good one, a wrong hash, one that crashes at once."""
+
+
 class Target(StrEnum):
     PROCESS = "a process of the device's agent"
     POWER = "the device's power"
@@ -73,13 +77,9 @@ def storm(seed: int, number: int) -> Attempt:
 
 
 def power_cuts(seed: int, number: int) -> Attempt:
-    """The first three are hit by nothing: a good one, a wrong hash, one that crashes at once.
-
-    After them the power is cut in each; one in four is bad.
-    """
-    untouched = (None, *(one for one in BAD if one.overlay in (None, "crashes_as_primary")))
-    if number <= len(untouched):
-        return Attempt(number, untouched[number - 1], None)
+    """After `UNTOUCHED` the power is cut in each; one in four is bad."""
+    if number <= len(UNTOUCHED):
+        return Attempt(number, UNTOUCHED[number - 1], None)
     chance = random.Random(f"{seed} {number}")
     bad = chance.choice(BAD) if number % 4 == 0 else None
     return Attempt(number, bad, _hit(chance, Target.POWER, lasts_s(bad)))

@@ -22,14 +22,22 @@ LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Of the devices: those that are emulated take longer for everything."""
+class Patience:
+    """With devices of one kind: those that are emulated take longer for everything."""
 
-    slower: float = 1.0
+    slower: float
     """By this factor than what the plan reckons with."""
-    end_limit_s: float = 240.0
-    """An attempt that has not ended by then is stuck."""
-    settle_limit_s: float = 90.0
+    soon_s: float
+    """What should happen has happened by then; an upgrade may be many such things."""
+
+    @property
+    def end_limit_s(self) -> float:
+        """An attempt that has not ended by then is stuck."""
+        return 4 * self.soon_s
+
+    @property
+    def settle_limit_s(self) -> float:
+        return 1.5 * self.soon_s
 
 
 class Stuck(Exception):
@@ -56,7 +64,7 @@ class ControlPlaneHits:
 class Player:
     device: Device
     control_plane: ControlPlaneHits
-    pace: Pace
+    patience: Patience
     interrupted: threading.Event
     """Set from outside: nothing is waited for any more."""
     running: str = GOOD[0]
@@ -70,7 +78,7 @@ class Player:
         try:
             self._order(to_version)
             hit, hit_in = self._wait_and_hit(attempt.hit, began_s)
-            self._wait(self._ended, self.pace.end_limit_s, "it has not ended")
+            self._wait(self._ended, self.patience.end_limit_s, "it has not ended")
         except Stuck as error:
             return None, [Fault(Kind.STUCK, self._told(attempt, to_version, error))]
         except (BootFailed, Refused, MachineOff) as error:
@@ -118,7 +126,7 @@ class Player:
             return int(self.device.upgrade().get("generation", 0)) > self._generation
 
         try:
-            self._wait(taken, self.pace.settle_limit_s, "the order is not taken")
+            self._wait(taken, self.patience.settle_limit_s, "the order is not taken")
         except Stuck as error:
             raise Stuck(": ".join([str(error), *refused])) from error
         self._generation += 1
@@ -135,7 +143,7 @@ class Player:
             return not faults
 
         try:
-            self._wait(settled, self.pace.settle_limit_s, "it does not settle")
+            self._wait(settled, self.patience.settle_limit_s, "it does not settle")
         except Stuck:
             return [Fault(one.kind, f"{named(ended)}: {one.text}") for one in faults]
         return []
@@ -144,7 +152,7 @@ class Player:
         """What was hit, and the phase then. Raises BootFailed."""
         if hit is None:
             return None, ""
-        time.sleep(max(0.0, began_s + hit.after_s * self.pace.slower - time.monotonic()))
+        time.sleep(max(0.0, began_s + hit.after_s * self.patience.slower - time.monotonic()))
         phase = str(self.device.phase())
         return self._strike(hit), phase
 

@@ -15,7 +15,7 @@ from tests.machines.control_plane import ControlPlane
 from tests.machines.device import Device
 
 from storm.plan import GOOD, Attempt
-from storm.player import ControlPlaneHits, Pace, Player
+from storm.player import ControlPlaneHits, Patience, Player
 from storm.verdicts import Ended, named
 
 FAULTY_AT_MOST = 5
@@ -29,7 +29,7 @@ MakeDevice = Callable[[], AbstractContextManager[Device]]
 class Settings:
     attempts: tuple[Attempt, ...]
     side_by_side: int
-    pace: Pace
+    patience: Patience
     stories: Path
     """The folder for what was seen of devices that something was at fault with."""
 
@@ -69,7 +69,7 @@ class Storm:
         pair = self._next_pair()
         while pair:
             with self.make_device() as device:
-                player = Player(device, hits, self.settings.pace, self._interrupted)
+                player = Player(device, hits, self.settings.patience, self._interrupted)
                 fit = True
                 while pair and fit:
                     fit = all(self._play(player, one) for one in pair)
