@@ -17,7 +17,7 @@ from tests.machines.virtual import virtual_machine
 from storm.player import Patience
 
 DISK_BYTES = 512 << 20
-EMULATED_SLOWER = 8.0
+EMULATED_SLOWER = 9.0
 """By that factor, about, an emulated machine is slower where it has a processor for itself."""
 
 

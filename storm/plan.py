@@ -34,7 +34,7 @@ _AFTER_THE_END = 1.1
 
 
 UNTOUCHED = (None, *(one for one in BAD if one.overlay in (None, "crashes_as_primary")))
-"""Power cuts begin with these, hit by nothing: a good one, a wrong hash, one that crashes at once."""
+"""Power cuts begin with these, hit by nothing: a good one, a wrong hash, one that crashes."""
 
 
 class Target(StrEnum):
