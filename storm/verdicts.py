@@ -15,7 +15,6 @@ from soak.faults import Fault, Kind
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind
 from storm.plan import Attempt
 
-
 _UNDONE = {CauseKind.CRASH_LOOP, CauseKind.NO_CONTACT}
 """After the commit. Whether the guard's count or its timer comes first is a matter of speed."""
 
