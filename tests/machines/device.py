@@ -50,6 +50,9 @@ class Device:
         found: str | None = (self.upgrade().get("cause") or {}).get("kind")
         return found
 
+    def sentence(self) -> str:
+        return str((self.upgrade().get("cause") or {}).get("sentence"))
+
     def evidence(self) -> str:
         return str((self.upgrade().get("cause") or {}).get("evidence"))
 

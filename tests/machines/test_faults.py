@@ -4,8 +4,9 @@ import pytest
 from tests.machines.conftest import Install
 from tests.machines.control_plane import ControlPlane
 from tests.machines.device import TIMING, UNIT, Device, eventually
-from tests.machines.faults import disk_full
+from tests.machines.faults import disk_full, mounted
 from tests.machines.image import DEBIAN_13
+from tests.machines.installs import LINK, SILENT
 from tests.machines.machine import Kind
 from tests.machines.test_phases import FROM, TO, stopped_at
 
@@ -49,6 +50,36 @@ def test_a_full_disk_fails_an_upgrade_before_anything_was_changed(install: Insta
         device.order(TO)
         device.wait_ended("Failed")
         assert device.cause() == CauseKind.DISK_FULL, device.story()
+    device.settled(FROM)
+    device.order(TO)
+    device.wait_ended("Succeeded")
+    device.settled(TO)
+
+
+def test_a_folder_of_versions_that_cannot_be_written_fails_an_upgrade_before_anything_was_changed(
+    install: Install,
+) -> None:
+    device = install(Kind(DEBIAN_13), FROM)
+    with mounted(device.machine, "/usr/bin", "ro"):
+        device.machine.systemctl("restart", UNIT)
+        device.order(TO)
+        device.wait_ended("Failed")
+        assert device.cause() == CauseKind.DEVICE_FAULT, device.story()
+        assert "/usr/bin/" in device.sentence(), device.story()
+        assert "Read-only file system" in device.sentence(), device.story()
+    device.machine.systemctl("restart", UNIT)
+    device.settled(FROM)
+
+
+def test_the_first_upgrade_over_a_plain_file_keeps_it_and_can_go_back_to_it(
+    install: Install,
+) -> None:
+    device = install(Kind(), FROM)
+    device.machine.run("mv", "-T", f"/usr/bin/fleet-agent-v{FROM}", LINK)
+    device.machine.systemctl("restart", UNIT)
+    device.order(SILENT)
+    device.wait_ended("RolledBack")
+    device.machine.systemctl("restart", UNIT)  # what ran until now has no version in its name
     device.settled(FROM)
     device.order(TO)
     device.wait_ended("Succeeded")
