@@ -63,7 +63,8 @@ class Connection:
             said = f"{shlex.join(argv)}: took longer than {COMMAND_LIMIT_S:.0f} s"
             raise Refused(said) from late
         if done.returncode == _LOST:
-            raise ConnectionLost(done.stderr.decode(errors="replace").strip())
+            said = done.stderr.decode(errors="replace").split("\n")[0].strip()
+            raise ConnectionLost(f"the connection ended: {said or shlex.join(argv)}")
         return output(argv, done)
 
     def is_open(self) -> bool:
