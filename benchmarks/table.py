@@ -12,14 +12,19 @@ class Figure:
     goal: float | None = None
     """At most this much; None: told for information."""
     note: str = ""
+    at_least: bool = False
+    """The goal is the least that it should be, not the most."""
 
     @property
     def met(self) -> bool:
-        return self.goal is None or self.value <= self.goal
+        if self.goal is None:
+            return True
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
 
 
 def print_figure(figure: Figure, say: Callable[[str], None] = print) -> None:
-    goal = "" if figure.goal is None else f"goal {figure.goal:g} {figure.unit}"
+    least = "at least " if figure.at_least else ""
+    goal = "" if figure.goal is None else f"goal {least}{figure.goal:g} {figure.unit}"
     verdict = "" if figure.goal is None else ("ok" if figure.met else "MISSED")
     value = f"{figure.value:.4g} {figure.unit}"
     say(f"{figure.what:52} {value:>14}   {goal:18} {verdict:7}{figure.note}".rstrip())

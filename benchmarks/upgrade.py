@@ -32,13 +32,18 @@ class Wire:
     marker_s: float | None = None
     acknowledged_s: float | None = None
     handed_over_s: float | None = None
+    candidate_s: float | None = None
+    """When the candidate was first heard."""
+    phases_s: dict[str, float] = field(default_factory=dict)
+    """When the device was first heard to be in it."""
     pace: Pace = field(default_factory=Pace)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, target: str) -> None:
         self.target = target
         self.pace.begin()
-        self.marker_s = self.acknowledged_s = self.handed_over_s = None
+        self.marker_s = self.acknowledged_s = self.handed_over_s = self.candidate_s = None
+        self.phases_s = {}
         self.done.clear()
 
     async def woken(self, _message: Message) -> None:
@@ -54,13 +59,17 @@ class Wire:
     async def beat(self, message: Message) -> None:
         beat, now = codec.decode(Heartbeat, message.payload), time.monotonic()
         self.pace.heard(now, beat.interval_ms)
-        new = (beat.agent_version, beat.role) == (self.target, Role.PRIMARY)
-        if new and self.handed_over_s is None:
-            self.handed_over_s = now
+        if beat.agent_version == self.target and beat.role is Role.PRIMARY:
+            self.handed_over_s = self.handed_over_s or now
+        if beat.agent_version == self.target and beat.role is Role.CANDIDATE:
+            self.candidate_s = self.candidate_s or now
 
     async def said(self, message: Message) -> None:
         status = codec.decode(Status, message.payload)
-        if status.to_version == self.target and status.phase is AgentUpgradePhase.SUCCEEDED:
+        if status.to_version != self.target or self.marker_s is None:
+            return
+        self.phases_s.setdefault(status.phase, time.monotonic())
+        if status.phase is AgentUpgradePhase.SUCCEEDED:
             self.done.set()
 
     def since_marker_s(self, instant_s: float | None, what: str) -> float:

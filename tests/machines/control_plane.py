@@ -114,14 +114,14 @@ class ControlPlane:
     def add_release(self, version: str, overlay: str | None = None, tampered: bool = False) -> None:
         """Once for each version. `overlay`: modules laid over the agent's, as of a bad version."""
         if version not in self._releases:
-            self._add(version, self.program(version, overlay))
+            self.add_file(version, self.program(version, overlay))
             if tampered:
                 tamper(next((self.data / "artifacts").glob(f"*-v{version}*")))
 
     def add_stoppable(self, version: str) -> None:
         """With the checkpoints of `tests.matrix`. Once for each version."""
         if version not in self._releases:
-            self._add(version, build_stoppable(self.data.parent, version=version))
+            self.add_file(version, build_stoppable(self.data.parent, version=version))
 
     def program(self, version: str, overlay: str | None = None) -> Path:
         """A version's file, which is no release yet."""
@@ -130,7 +130,8 @@ class ControlPlane:
             overlay = str(next(place / overlay for place in _PLACES if (place / overlay).exists()))
         return build_release(version, folder, overlay)
 
-    def _add(self, version: str, file: Path) -> None:
+    def add_file(self, version: str, file: Path) -> None:
+        """A file of that version that was built elsewhere."""
         ran = self("release", "add", str(file))
         assert ran.status == 0, ran.err
         self._releases.add(version)
@@ -159,6 +160,10 @@ class ControlPlane:
         """Raises FleetError."""
         with self.hub.inside(), FleetClient(self.data) as client:
             client.upgrade(Chosen((device_id,)), version, retry=retry, replace=False)
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
 
     @property
     def _running(self) -> "subprocess.Popen[bytes]":

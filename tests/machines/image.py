@@ -84,6 +84,8 @@ def path_of(buildable: Buildable) -> Path:
 class Recipe:
     name: str
     suite: str
+    further: tuple[str, ...] = ()
+    """Packages, beside those that every machine has."""
 
     def argv(self, target: Path) -> list[str]:
         """No mirror is named: mmdebstrap knows those of each suite, updates included."""
@@ -92,7 +94,7 @@ class Recipe:
             "--variant=minbase",
             "--mode=root",
             "--format=directory",
-            f"--include={','.join(_PACKAGES)}",
+            f"--include={','.join(_PACKAGES + self.further)}",
             '--aptopt=Acquire::Retries "1"',
             '--aptopt=Acquire::http::Timeout "5"',
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.machines import ssh
 from tests.machines.any_machine import ENVIRONMENT, AnyMachine, own_files
@@ -99,6 +100,14 @@ class Machine(AnyMachine):
         else:
             enter = self.hub.argv("chroot", str(self.disk.root))
         return [*enter, *ENVIRONMENT, *argv]
+
+    def leader(self) -> int:
+        """Its first process, as the test process knows it. Raises MachineOff."""
+        return self._nspawn.leader()
+
+    def cgroup_of(self, unit: str) -> Path:
+        """Where the pids of a system unit stand, for who looks often."""
+        return self._nspawn.cgroup_of(unit)
 
     def processes(self) -> list[Process]:
         return self._nspawn.processes()

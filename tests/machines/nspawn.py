@@ -111,6 +111,10 @@ class Nspawn:
                 return pid
         raise MachineOff(f"{self._name} is not up")
 
+    def cgroup_of(self, unit: str) -> Path:
+        """Of a system unit; it is there while the unit has processes."""
+        return self._cgroup / "payload/system.slice" / unit
+
     def processes(self) -> list[Process]:
         """Those that the machine itself started; not what `run` does in it."""
         found = []
