@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm bench agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm bench bench-device agent format reference clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,10 @@ agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
 
 bench: .venv/ready ## measure, side by side with what people use today
 	@$(VENV)/python -m benchmarks
+
+bench-device: .venv/ready ## real devices, in turn with Ansible, a shell script and Mender (ROUNDS, DEVICES, REPORT=file); needs root
+	@$(VENV)/python -m benchmarks.device $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(DEVICES),--devices $(DEVICES)) $(if $(REPORT),--report $(REPORT))
 
 clean: ## remove what was built, and .venv
 	@rm -rf .venv dist build .demo .soak .storm .cache src/*.egg-info

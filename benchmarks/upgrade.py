@@ -66,7 +66,7 @@ class Wire:
 
     async def said(self, message: Message) -> None:
         status = codec.decode(Status, message.payload)
-        if status.to_version != self.target or self.marker_s is None:
+        if status.to_version != self.target or status.phase is None or self.marker_s is None:
             return
         self.phases_s.setdefault(status.phase, time.monotonic())
         if status.phase is AgentUpgradePhase.SUCCEEDED:

@@ -56,9 +56,7 @@ class Ansible:
         words = [word for name, text in facts.items() for word in ("-e", f"{name}={text}")]
         before_s = masters_cpu_s(self._sockets)
         with site.watched() as watched:
-            ended = side_by_side(
-                site, [self._argv("playbook", str(PLAYBOOK), *words)], self._env()
-            )
+            ended = side_by_side(site, [self._argv("playbook", str(PLAYBOOK), *words)], self._env())
         masters_s = masters_cpu_s(self._sockets) - before_s
         return Turn(ended.seconds, ended.cpu_s + masters_s, without_s(watched))
 

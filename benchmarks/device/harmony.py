@@ -28,25 +28,27 @@ class Harmony:
 
     def upgrade(self, site: Site) -> Turn:
         wires = site.listener.wires
-        began_s, before_s = time.monotonic(), site.plane_cpu_s()
+        before = site.spent()
         with site.watched() as watched:
             for wire in wires.values():
                 wire.begin(site.new.version)
             words = ("upgrade", *site.names, "--to", site.new.version, "--data")
             typed = side_by_side(site, [[*FLEET, *words, str(site.plane.data)]])
             _wait(wires)
-        idle_s = site.idle_cpu * (time.monotonic() - began_s)
-        cpu_s = site.plane_cpu_s() - before_s - idle_s
+        spent = site.spent_since(before)
         marker_s = min(_heard(wire.marker_s) for wire in wires.values())
         committed_s = max(_heard(wire.acknowledged_s) for wire in wires.values())
         more = {
             "handover": max(_handed_over_s(wires[n], watched[n]) for n in wires) - marker_s,
-            "typed": committed_s - began_s,
-            "typed_cpu": typed.cpu_s,
+            "typed": committed_s - before.at_s,
+            "typed cpu": typed.cpu_s,
+            "operator cpu": spent.operator_s,
+            "nats cpu": spent.nats_s,
             "missed": math.fsum(_missed(wire) for wire in wires.values()),
             "beats": math.fsum(wire.pace.beats for wire in wires.values()),
             **(_stages(*wires.values()) if len(wires) == 1 else {}),
         }
+        cpu_s = spent.operator_s + spent.nats_s
         return Turn(committed_s - marker_s, cpu_s, without_s(watched), more)
 
 

@@ -26,5 +26,6 @@ def _pid(socket: Path) -> int:
 
 def _ask(socket: Path, what: str) -> str:
     argv = ["ssh", "-O", what, "-o", f"ControlPath={socket}", "of-no-account"]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    quiet = subprocess.DEVNULL
+    done = subprocess.run(argv, stdin=quiet, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr

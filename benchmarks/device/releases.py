@@ -1,4 +1,4 @@
-"""Two releases of the agent, padded to the size of the comparison: every contender ships the same."""
+"""Two releases of the agent, padded to one size: every contender ships the same files."""
 
 import hashlib
 import random

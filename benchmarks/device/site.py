@@ -1,13 +1,14 @@
 """The devices of the comparison and their control plane: the same start for every contender."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.machines.control_plane import ControlPlane, control_plane
-from tests.machines.device import Device, Pace, Workshop, eventually
+from tests.machines.device import Device, Pace, Workshop
 from tests.machines.hub import Hub
 from tests.machines.image import Recipe
 from tests.machines.machine import Kind
@@ -40,6 +41,17 @@ sync
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Of the control plane's processor time."""
+
+    at_s: float
+    """Monotonic, or how long it took."""
+    operator_s: float
+    """With its API and its artifact server."""
+    nats_s: float
+
+
 @dataclass
 class Site:
     folder: Path
@@ -49,8 +61,8 @@ class Site:
     new: Program
     listener: Listener
     watcher: Watcher
-    idle_cpu: float = 0.0
-    """Seconds of a processor in a second, of the control plane while nothing happens."""
+    idle: Spent = Spent(1.0, 0.0, 0.0)
+    """While nothing happens."""
 
     @property
     def hub(self) -> Hub:
@@ -60,28 +72,43 @@ class Site:
     def names(self) -> list[str]:
         return [device.device_id for device in self.devices]
 
-    def plane_cpu_s(self) -> float:
-        """So far: operator with its artifact server, and NATS."""
-        return cpu.sum_s(cpu.family(self.plane.pid))
+    def spent(self) -> Spent:
+        """So far."""
+        pid, *rest = cpu.family(self.plane.pid)
+        return Spent(time.monotonic(), cpu.cpu_s(pid), cpu.sum_s(rest))
+
+    def spent_since(self, before: Spent) -> Spent:
+        """Less what the same time costs when nothing happens."""
+        now, idle = self.spent(), self.idle
+        seconds = now.at_s - before.at_s
+        operator_s = now.operator_s - before.operator_s - idle.operator_s * seconds / idle.at_s
+        nats_s = now.nats_s - before.nats_s - idle.nats_s * seconds / idle.at_s
+        return Spent(seconds, operator_s, nats_s)
 
     def measure_idle(self) -> None:
-        began_s, before_s = time.monotonic(), self.plane_cpu_s()
+        before = self.spent()
         time.sleep(IDLE_S)
-        self.idle_cpu = (self.plane_cpu_s() - before_s) / (time.monotonic() - began_s)
+        now = self.spent()
+        self.idle = Spent(
+            now.at_s - before.at_s, now.operator_s - before.operator_s, now.nats_s - before.nats_s
+        )
 
     def reset(self, guarded: bool) -> None:
         """All run the old version, and have no file of the new one. `guarded`: by our guard."""
         drop_in = "" if guarded else _PLAIN
-        for device in self.devices:
-            device.machine.run("sh", "-c", _RESET, "sh", self.old.path, self.new.path, drop_in)
-        for device in self.devices:
-            device.settled(self.old.version)
+        words = ("sh", "-c", _RESET, "sh", self.old.path, self.new.path, drop_in)
+        self._each(lambda device: device.machine.run(*words))
+        self._each(lambda device: device.settled(self.old.version))
         time.sleep(QUIET_S)
 
     def check(self) -> None:
-        """Raises AssertionError where a device does not run the new version, all as it should be."""
-        for device in self.devices:
-            device.settled(self.new.version)
+        """All run the new version, and all is as it should be. Raises AssertionError."""
+        self._each(lambda device: device.settled(self.new.version))
+
+    def _each(self, do: Callable[[Device], object]) -> None:
+        with ThreadPoolExecutor(len(self.devices)) as threads:
+            for _ in threads.map(do, self.devices):
+                pass
 
     @contextmanager
     def watched(self) -> Iterator[dict[str, Watched]]:
@@ -125,5 +152,3 @@ def grounds(hub: Hub, folder: Path, recipe: Recipe) -> Iterator[Grounds]:
     (folder / "plane").mkdir()
     with control_plane(hub, folder / "plane") as plane:
         yield Grounds(folder, plane, recipe)
-
-

@@ -64,7 +64,7 @@ def side_by_side(
         process.returncode = os.waitstatus_to_exitcode(status)
         spent_s += usage.ru_utime + usage.ru_stime
         if process.returncode != 0:
-            failed.append(f"{process.args}: status {process.returncode}")
+            failed.append(f"{process.args!r}: status {process.returncode}")
     seconds = time.monotonic() - began_s
     if failed:
         raise Failed("\n".join([*failed, log.read_text(errors="replace")[-4000:]]))

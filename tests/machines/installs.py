@@ -61,7 +61,9 @@ def left_on(pi: Machine) -> str:
 def file_server(hub: Hub, folder: Path) -> Iterator[str]:
     argv = [sys.executable, "-u", "-m", "http.server", "--bind", ADDRESS, "0"]
     with hub.inside():
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=folder, text=True)
+        process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder, text=True
+        )
     assert process.stdout is not None
     port = process.stdout.readline().split(" port ")[1].split()[0]
     try:
