@@ -31,6 +31,6 @@ def padded(version: str, folder: Path) -> Program:
     file = build_release(version, folder)
     room = SIZE_BYTES - file.stat().st_size - _OF_THE_ZIP
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(_NAME, random.Random(version).randbytes(room))
+        archive.writestr(zipfile.ZipInfo(_NAME), random.Random(version).randbytes(room))
     assert file.stat().st_size == SIZE_BYTES
     return Program(version, file, hashlib.sha256(file.read_bytes()).hexdigest())

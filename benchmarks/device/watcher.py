@@ -75,13 +75,18 @@ class Watcher:
         self._broken: Exception | None = None
         self._begun_s = 0.0
         self._lock = threading.Lock()
+        for place in self._all():
+            self._look(place)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def begin(self) -> None:
-        """Each machine has one agent, which is ready: whoever calls this has looked."""
+        """Each machine's agent is ready: whoever calls this has looked. Raises NotSeen."""
         with self._lock:
             self._begun_s = time.monotonic()
+            for name, (permanent, _) in self._places.items():
+                if not permanent.lives:
+                    raise NotSeen(f"{name} runs no agent that the watcher would see")
             for place in self._all():
                 place.ended.clear()
 

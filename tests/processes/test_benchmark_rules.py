@@ -3,8 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from benchmarks.device.figures import figures
+from benchmarks.device.gaps import Life, NotSeen, Ready, Span, gaps, ready_spans
+from benchmarks.device.turn import Turn
 from benchmarks.fleet import Seen, decided
 from benchmarks.reconnect import knocking, said_since
+from benchmarks.table import Figure
 from benchmarks.upgrade import Wire
 
 from harmony_fleet.messaging.keyvalue import Entry
@@ -47,3 +51,57 @@ def test_the_worst_second_is_one_after_the_return_and_has_a_goal_where_devices_a
     assert (few.value, few.goal) == (80, None)
     assert (many.value, many.met) == (80, False)
     assert "400 while it was away" in many.note
+
+
+UNIT, CANDIDATE = "fleet-agent.service", "fleet-agent-candidate.service"
+
+
+def without(lives: list[Life], readies: list[Ready]) -> list[float]:
+    """In ten seconds, from 0 on."""
+    spans = ready_spans(lives, readies, 0.0, slack_s=0.02)
+    return [round(gap.length_s, 3) for gap in gaps(spans, Span(0.0, 10.0))]
+
+
+def test_a_restart_is_a_gap_from_the_end_of_the_old_process_to_the_ready_of_the_new_one() -> None:
+    lives = [Life(UNIT, 1, -5.0, ended_s=2.0), Life(UNIT, 2, 2.1)]
+    assert without(lives, [Ready(UNIT, 2.25)]) == [0.25]
+
+
+def test_a_candidate_fills_the_gap_from_its_ready_on_and_not_before() -> None:
+    lives = [Life(UNIT, 1, -5.0, ended_s=2.0), Life(CANDIDATE, 2, 1.0, ended_s=4.0)]
+    again = Life(UNIT, 3, 2.5)
+    assert without([*lives, again], [Ready(CANDIDATE, 1.5), Ready(UNIT, 3.0)]) == []
+    assert without([*lives, again], [Ready(CANDIDATE, 2.5), Ready(UNIT, 3.0)]) == [0.5]
+    assert without([*lives, again], [Ready(UNIT, 3.0)]) == [1.0]
+
+
+def test_an_agent_that_ends_and_does_not_come_back_is_missing_until_the_end() -> None:
+    assert without([Life(UNIT, 1, -5.0, ended_s=9.0)], []) == [1.0]
+    assert without([Life(UNIT, 1, -5.0, ended_s=9.0), Life(UNIT, 2, 9.2)], []) == [1.0]
+
+
+def test_a_ready_of_a_process_that_was_not_seen_is_no_figure() -> None:
+    seen = [Life(UNIT, 1, -5.0, ended_s=2.0)]
+    with pytest.raises(NotSeen, match="no process was seen"):
+        without(seen, [Ready(UNIT, 2.5)])
+    with pytest.raises(NotSeen, match="no process was seen"):
+        without([*seen, Life(UNIT, 3, 7.0)], [Ready(UNIT, 2.5)])
+
+
+def test_a_goal_may_be_the_least_that_is_wanted() -> None:
+    assert Figure("x", 4.0, "times", 3.5, at_least=True).met
+    assert not Figure("x", 3.0, "times", 3.5, at_least=True).met
+    assert not Figure("x", 4.0, "times", 3.5).met
+
+
+def test_a_ratio_is_of_the_medians_and_tells_its_spread() -> None:
+    more = dict.fromkeys(("handover", "typed", "missed", "beats", "typed cpu"), 1.0)
+    more |= {"operator cpu": 0.01, "nats cpu": 0.01}
+    ours = [Turn(seconds, 0.01, 0.0, more) for seconds in (1.0, 0.5, 0.9)]
+    theirs = [Turn(seconds, 2.0, 0.2) for seconds in (3.0, 2.7, 2.7)]
+    found = {one.what: one for one in figures({"harmony-fleet": ours, "ansible": theirs}, 1)}
+    faster = found["faster than ansible"]
+    assert (round(faster.value, 3), faster.met) == (3.0, False)
+    assert "3 to 5.4 in 3 rounds" in faster.note
+    assert found["control-plane CPU less than ansible's"].met
+    assert found["harmony-fleet: without a ready agent"].met
