@@ -9,7 +9,7 @@ from tests.machines.ssh import write_inventory
 
 from benchmarks.device.masters import end_masters, masters_cpu_s
 from benchmarks.device.site import Site
-from benchmarks.device.turn import Turn, side_by_side, without_s
+from benchmarks.device.turn import Turn, side_by_side
 
 PLAYBOOK = Path(__file__).parent / "field/upgrade.yml"
 CONFIGURATION = """\
@@ -55,10 +55,10 @@ class Ansible:
         facts = {"artifact": str(new.file), "version": new.version, "sha256": new.sha256}
         words = [word for name, text in facts.items() for word in ("-e", f"{name}={text}")]
         before_s = masters_cpu_s(self._sockets)
-        with site.watched() as watched:
+        with site.watched() as seen:
             ended = side_by_side(site, [self._argv("playbook", str(PLAYBOOK), *words)], self._env())
         masters_s = masters_cpu_s(self._sockets) - before_s
-        return Turn(ended.seconds, ended.cpu_s + masters_s, without_s(watched))
+        return Turn(ended.seconds, ended.cpu_s + masters_s, seen)
 
     def _argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "ansible", *words]

@@ -27,14 +27,17 @@ def figures(turns: Turns, number: int) -> Iterator[Figure]:
             yield from _ours(own, where)
     yield _ratio(turns, f"{where}faster than {THEIRS}", FASTER, lambda turn: turn.seconds)
     for name, own in turns.items():
-        worst_s = max(turn.without_s for turn in own)
+        worst_s = max(turn.seen.without_s for turn in own)
         what, goal = f"{where}{name}: without a ready agent", 0 if name == OURS else None
-        middle = f"at most; median {median([turn.without_s for turn in own]):.3g}"
+        middle = f"at most; median {median([turn.seen.without_s for turn in own]):.3g}"
         yield Figure(what, worst_s, "s", goal, middle)
     for name, own in turns.items():
         if not any(math.isnan(turn.cpu_s) for turn in own):
             what = f"{where}{name}: control-plane CPU"
             yield _of(own, what, "ms", lambda turn: turn.cpu_s * _IN_MS)
+    for name, own in turns.items():
+        what = f"{where}{name}: CPU of the device{'' if number == 1 else 's'}"
+        yield _of(own, what, "ms", lambda turn: turn.seen.cpu_s * _IN_MS)
     what = f"{where}control-plane CPU less than {THEIRS}'s"
     yield _ratio(turns, what, LESS_CPU, lambda turn: turn.cpu_s)
 

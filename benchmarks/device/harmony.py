@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tests.machines.control_plane import FLEET
 
 from benchmarks.device.site import Site
-from benchmarks.device.turn import Turn, side_by_side, without_s
+from benchmarks.device.turn import Turn, side_by_side
 from benchmarks.device.watcher import Watched
 from benchmarks.upgrade import Wire
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
@@ -29,7 +29,7 @@ class Harmony:
     def upgrade(self, site: Site) -> Turn:
         wires = site.listener.wires
         before = site.spent()
-        with site.watched() as watched:
+        with site.watched() as seen:
             for wire in wires.values():
                 wire.begin(site.new.version)
             words = ("upgrade", *site.names, "--to", site.new.version, "--data")
@@ -39,7 +39,7 @@ class Harmony:
         marker_s = min(_heard(wire.marker_s) for wire in wires.values())
         committed_s = max(_heard(wire.acknowledged_s) for wire in wires.values())
         more = {
-            "handover": max(_handed_over_s(wires[n], watched[n]) for n in wires) - marker_s,
+            "handover": max(_handed_over_s(wires[n], seen.devices[n]) for n in wires) - marker_s,
             "typed": committed_s - before.at_s,
             "typed cpu": typed.cpu_s,
             "operator cpu": spent.operator_s,
@@ -49,7 +49,7 @@ class Harmony:
             **(_stages(*wires.values()) if len(wires) == 1 else {}),
         }
         cpu_s = spent.operator_s + spent.nats_s
-        return Turn(committed_s - marker_s, cpu_s, without_s(watched), more)
+        return Turn(committed_s - marker_s, cpu_s, seen, more)
 
 
 def _wait(wires: Mapping[str, Wire]) -> None:

@@ -14,7 +14,7 @@ from tests.machines.machine import Machine
 from benchmarks.device.releases import Program
 from benchmarks.device.shell import WarmSsh
 from benchmarks.device.site import Site
-from benchmarks.device.turn import Turn, side_by_side, without_s
+from benchmarks.device.turn import Turn, side_by_side
 
 WITH_MENDER = Recipe("debian-12-mender", DEBIAN_12.suite, ("mender-client", "mender-artifact"))
 MODULE = Path(__file__).parent / "field/fleet-agent.module"
@@ -42,9 +42,9 @@ class Mender:
 
     def upgrade(self, site: Site) -> Turn:
         typed = f"mender install {self._url}/new.mender && mender commit"
-        with site.watched() as watched:
+        with site.watched() as seen:
             ended = side_by_side(site, [self._ssh.argv(one, typed) for one in site.devices])
-        return Turn(ended.seconds, math.nan, without_s(watched))
+        return Turn(ended.seconds, math.nan, seen)
 
 
 def _settle(machine: Machine) -> None:

@@ -7,7 +7,7 @@ from tests.machines.device import Device
 
 from benchmarks.device.masters import end_masters, masters_cpu_s
 from benchmarks.device.site import Site
-from benchmarks.device.turn import Turn, side_by_side, without_s
+from benchmarks.device.turn import Turn, side_by_side
 
 SCRIPT = Path(__file__).parent / "field/upgrade.sh"
 
@@ -54,7 +54,7 @@ class Shell:
             ["sh", str(SCRIPT), one.device_id, *what, *self._ssh.options(one)]
             for one in site.devices
         ]
-        with site.watched() as watched:
+        with site.watched() as seen:
             ended = side_by_side(site, commands)
         cpu_s = ended.cpu_s + self._ssh.cpu_s() - before_s
-        return Turn(ended.seconds, cpu_s, without_s(watched))
+        return Turn(ended.seconds, cpu_s, seen)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.machines.control_plane import ControlPlane, control_plane
@@ -50,6 +50,20 @@ class Spent:
     operator_s: float
     """With its API and its artifact server."""
     nats_s: float
+
+
+@dataclass
+class Seen:
+    """Of the devices, in one turn, from outside."""
+
+    devices: dict[str, Watched] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    """Of all that ran on them."""
+
+    @property
+    def without_s(self) -> float:
+        """Without a ready agent, summed over the devices."""
+        return sum(one.without_s for one in self.devices.values())
 
 
 @dataclass
@@ -111,12 +125,16 @@ class Site:
                 pass
 
     @contextmanager
-    def watched(self) -> Iterator[dict[str, Watched]]:
-        """Empty until the block has ended; then with each device."""
-        found: dict[str, Watched] = {}
+    def watched(self) -> Iterator[Seen]:
+        """Filled when the block has ended."""
+        seen, before_s = Seen(), self._devices_cpu_s()
         self.watcher.begin()
-        yield found
-        found |= self.watcher.end()
+        yield seen
+        seen.devices = self.watcher.end()
+        seen.cpu_s = self._devices_cpu_s() - before_s
+
+    def _devices_cpu_s(self) -> float:
+        return sum(device.machine.cpu_s() for device in self.devices)
 
 
 class Grounds:

@@ -1,6 +1,5 @@
 """One upgrade of all devices of a site by one contender, and what came of it."""
 
-import math
 import os
 import subprocess
 import time
@@ -8,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from benchmarks.device.site import Site
-from benchmarks.device.watcher import Watched
+from benchmarks.device.site import Seen, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +16,7 @@ class Turn:
     """Until the last device is through: committed, or healthy."""
     cpu_s: float
     """Of the control plane, or of all that the others run on the controlling machine."""
-    without_s: float
-    """Without a ready agent, summed over the devices."""
+    seen: Seen
     more: Mapping[str, float] = field(default_factory=dict)
     """What only this contender has, by its name."""
 
@@ -77,10 +74,6 @@ def _typed(
     return subprocess.Popen(
         list(argv), stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd="/"
     )
-
-
-def without_s(watched: Mapping[str, Watched]) -> float:
-    return math.fsum(one.without_s for one in watched.values())
 
 
 def take(contender: Contender, site: Site) -> Turn:

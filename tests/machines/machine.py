@@ -109,6 +109,10 @@ class Machine(AnyMachine):
         """Where the pids of a system unit stand, for who looks often."""
         return self._nspawn.cgroup_of(unit)
 
+    def cpu_s(self) -> float:
+        """Processor time of all that it itself started, not of what `run` does in it; so far."""
+        return self._nspawn.cpu_s()
+
     def processes(self) -> list[Process]:
         return self._nspawn.processes()
 

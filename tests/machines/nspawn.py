@@ -115,6 +115,11 @@ class Nspawn:
         """Of a system unit; it is there while the unit has processes."""
         return self._cgroup / "payload/system.slice" / unit
 
+    def cpu_s(self) -> float:
+        """Processor time of all that the machine itself started, so far."""
+        (usage_us,) = (self._cgroup / "payload/cpu.stat").read_text().split()[1:2]
+        return int(usage_us) / 1e6
+
     def processes(self) -> list[Process]:
         """Those that the machine itself started; not what `run` does in it."""
         found = []

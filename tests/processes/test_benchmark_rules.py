@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from benchmarks.device.figures import figures
 from benchmarks.device.gaps import Life, NotSeen, Ready, Span, gaps, ready_spans
+from benchmarks.device.site import Seen as OfDevices
 from benchmarks.device.turn import Turn
 from benchmarks.fleet import Seen, decided
 from benchmarks.reconnect import knocking, said_since
@@ -97,8 +98,8 @@ def test_a_goal_may_be_the_least_that_is_wanted() -> None:
 def test_a_ratio_is_of_the_medians_and_tells_its_spread() -> None:
     more = dict.fromkeys(("handover", "typed", "missed", "beats", "typed cpu"), 1.0)
     more |= {"operator cpu": 0.01, "nats cpu": 0.01}
-    ours = [Turn(seconds, 0.01, 0.0, more) for seconds in (1.0, 0.5, 0.9)]
-    theirs = [Turn(seconds, 2.0, 0.2) for seconds in (3.0, 2.7, 2.7)]
+    ours = [Turn(seconds, 0.01, OfDevices(), more) for seconds in (1.0, 0.5, 0.9)]
+    theirs = [Turn(seconds, 2.0, OfDevices()) for seconds in (3.0, 2.7, 2.7)]
     found = {one.what: one for one in figures({"harmony-fleet": ours, "ansible": theirs}, 1)}
     faster = found["faster than ansible"]
     assert (round(faster.value, 3), faster.met) == (3.0, False)
