@@ -86,6 +86,7 @@ def _rounds(site: Site, number: int, mender: bool) -> Turns:
     """One before them is not counted: files, caches and connections are warm after it."""
     contenders: list[Contender] = [Harmony(), Ansible(), Shell(), *([Mender()] if mender else [])]
     turns: dict[str, list[Turn]] = {one.name: [] for one in contenders}
+    site.measure_idle()
     with ExitStack() as stack:
         for one in contenders:
             one.prepare(site)

@@ -33,4 +33,8 @@ def padded(version: str, folder: Path) -> Program:
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(zipfile.ZipInfo(_NAME), random.Random(version).randbytes(room))
     assert file.stat().st_size == SIZE_BYTES
+    return program(version, file)
+
+
+def program(version: str, file: Path) -> Program:
     return Program(version, file, hashlib.sha256(file.read_bytes()).hexdigest())

@@ -100,6 +100,7 @@ class Site:
         return Spent(seconds, operator_s, nats_s)
 
     def measure_idle(self) -> None:
+        """Before the first turn; takes its time."""
         before = self.spent()
         time.sleep(IDLE_S)
         now = self.spent()
@@ -160,9 +161,7 @@ class Grounds:
             watcher = Watcher({device.device_id: device.machine for device in devices})
             stack.callback(watcher.close)
             parts = (self._plane, devices, self._old, self._new, listener, watcher)
-            site = Site(self._folder, *parts)
-            site.measure_idle()
-            yield site
+            yield Site(self._folder, *parts)
 
 
 @contextmanager
