@@ -23,7 +23,7 @@ class Figure:
 
 
 def print_figure(figure: Figure, say: Callable[[str], None] = print) -> None:
-    least = "at least " if figure.at_least else ""
+    least = ">= " if figure.at_least else ""
     goal = "" if figure.goal is None else f"goal {least}{figure.goal:g} {figure.unit}"
     verdict = "" if figure.goal is None else ("ok" if figure.met else "MISSED")
     value = f"{figure.value:.4g} {figure.unit}"

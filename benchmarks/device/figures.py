@@ -19,7 +19,7 @@ Turns = Mapping[str, Sequence[Turn]]
 
 def figures(turns: Turns, number: int) -> Iterator[Figure]:
     """Of a site of that many devices."""
-    where = "" if number == 1 else f"{number} devices, "
+    where = "" if number == 1 else f"{number} x "
     for name, own in turns.items():
         what = f"{where}{name}: {_TAKES.get(name, _TYPED)}"
         yield _of(own, what, "s", lambda turn: turn.seconds)
@@ -55,7 +55,7 @@ def _ours(own: Sequence[Turn], where: str) -> Iterator[Figure]:
     missed, beats = (sum(turn.more[name] for turn in own) for name in ("missed", "beats"))
     what = f"{where}{OURS}:"
     yield _of(own, f"{what} marker written to handed over", "s", _more("handover"))
-    yield _of(own, f"{what} `fleet upgrade` typed to committed", "s", _more("typed"))
+    yield _of(own, f"{what} command typed to committed", "s", _more("typed"))
     yield Figure(f"{what} heartbeats missed", missed, "", 0, f"of {beats:.0f}")
     for part in ("operator", "nats"):
         yield _of(own, f"{what} CPU of {part}", "ms", _more(f"{part} cpu", _IN_MS))
@@ -68,13 +68,21 @@ def _more(name: str, times: float = 1.0) -> Callable[[Turn], float]:
 
 def _of(own: Sequence[Turn], what: str, unit: str, of: Callable[[Turn], float]) -> Figure:
     values = [of(turn) for turn in own]
-    spread = f"{min(values):.3g} to {max(values):.3g} in {len(values)} rounds"
-    return Figure(what, median(values), unit, None, spread)
+    return Figure(what, median(values), unit, None, _spread(values))
+
+
+def _spread(values: Sequence[float]) -> str:
+    least, most = (_short(one) for one in (min(values), max(values)))
+    return f"{least} to {most} in {len(values)} rounds"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _ratio(turns: Turns, what: str, goal: float, of: Callable[[Turn], float]) -> Figure:
     """Of the medians; the note has the least and the most of any one round."""
     ours, theirs = ([of(turn) for turn in turns[name]] for name in (OURS, THEIRS))
     each = [other / own for own, other in zip(ours, theirs, strict=True)]
-    spread = f"{min(each):.3g} to {max(each):.3g} in {len(each)} rounds"
-    return Figure(what, median(theirs) / median(ours), "times", goal, spread, at_least=True)
+    value = median(theirs) / median(ours)
+    return Figure(what, value, "times", goal, _spread(each), at_least=True)
