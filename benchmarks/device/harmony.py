@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tests.machines.control_plane import FLEET
 
+from benchmarks.device.gaps import NotSeen
 from benchmarks.device.site import Site
 from benchmarks.device.turn import Turn, side_by_side
 from benchmarks.device.watcher import Watched
@@ -87,5 +88,5 @@ def _stages(wire: Wire) -> dict[str, float]:
 
 def _heard(instant_s: float | None) -> float:
     if instant_s is None:
-        raise LookupError("an instant of the upgrade was not heard on the wire")
+        raise NotSeen("an instant of the upgrade was not heard on the wire")
     return instant_s

@@ -30,8 +30,9 @@ _PLAIN = "[Service]\nExecStartPre=\n"
 _RESET = """
 set -e
 drop_ins=/etc/systemd/system/fleet-agent.service.d
-rm -rf $drop_ins
-[ -z "$3" ] || { mkdir $drop_ins; echo "$3" >$drop_ins/plain.conf; }
+mkdir -p $drop_ins
+rm -f $drop_ins/plain.conf
+[ -z "$3" ] || echo "$3" >$drop_ins/plain.conf
 systemctl daemon-reload
 ln -sfn "../../bin/${1##*/}" /usr/local/bin/.reset
 mv -T /usr/local/bin/.reset /usr/local/bin/fleet-agent
