@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.machines.hub import hub_at
-from tests.machines.image import DEBIAN_12, NoImage, Recipe, image
+from tests.machines.image import DEBIAN_12, WITH_MENDER, NoImage, Recipe, image
 from tests.machines.why_not import why_not
 
 from benchmarks.device import report
@@ -16,7 +16,7 @@ from benchmarks.device.ansible import Ansible
 from benchmarks.device.figures import Turns, figures, stages
 from benchmarks.device.gaps import NotSeen
 from benchmarks.device.harmony import Harmony
-from benchmarks.device.mender import WITH_MENDER, Mender
+from benchmarks.device.mender import Mender
 from benchmarks.device.shell import Shell
 from benchmarks.device.site import Grounds, Site, grounds
 from benchmarks.device.turn import Contender, Failed, Turn, take

@@ -7,7 +7,6 @@ import math
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.machines.image import DEBIAN_12, Recipe
 from tests.machines.installs import file_server
 from tests.machines.machine import Machine
 
@@ -16,7 +15,6 @@ from benchmarks.device.shell import WarmSsh
 from benchmarks.device.site import Site
 from benchmarks.device.turn import Turn, side_by_side
 
-WITH_MENDER = Recipe("debian-12-mender", DEBIAN_12.suite, ("mender-client", "mender-artifact"))
 MODULE = Path(__file__).parent / "field/fleet-agent.module"
 _KIND = "bench"
 _PACKED = "/root/new.mender"

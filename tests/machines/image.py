@@ -107,6 +107,9 @@ class Recipe:
 DEBIAN_12 = Recipe("debian-12", "bookworm")
 DEBIAN_13 = Recipe("debian-13", "trixie")
 RECIPES = (DEBIAN_12, DEBIAN_13)
+"""What the agent has to work on."""
+WITH_MENDER = Recipe("debian-12-mender", "bookworm", ("mender-client", "mender-artifact"))
+"""For what it is compared with."""
 
 
 def cache() -> Path:
@@ -194,4 +197,4 @@ def build_all(recipes: Sequence[Buildable]) -> None:
 
 
 if __name__ == "__main__":
-    build_all(RECIPES)
+    build_all((*RECIPES, WITH_MENDER))

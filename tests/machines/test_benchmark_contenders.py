@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.device.ansible import Ansible
-from benchmarks.device.mender import WITH_MENDER, Mender
+from benchmarks.device.mender import Mender
 from benchmarks.device.releases import Program, program
 from benchmarks.device.shell import Shell
 from benchmarks.device.site import Site, grounds
@@ -13,6 +13,7 @@ from benchmarks.device.turn import Contender, Failed
 from benchmarks.device.watcher import PERMANENT
 from tests.machines.conftest import require
 from tests.machines.hub import Hub
+from tests.machines.image import WITH_MENDER
 
 pytestmark = pytest.mark.machines
 
