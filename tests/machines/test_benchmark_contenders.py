@@ -12,7 +12,7 @@ from benchmarks.device.site import Site, grounds
 from benchmarks.device.turn import Contender, Failed
 from benchmarks.device.watcher import PERMANENT
 from tests.machines.conftest import require
-from tests.machines.hub import Hub
+from tests.machines.hub import Hub, hub_at
 from tests.machines.image import WITH_MENDER
 
 pytestmark = pytest.mark.machines
@@ -23,9 +23,12 @@ KINDS = (Ansible, Shell, Mender)
 
 @pytest.fixture(scope="module")
 def site(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """On a hub of its own: the other one has the control plane of the other tests."""
     require(WITH_MENDER)
+    folder = tmp_path_factory.mktemp("grounds")
     with (
-        grounds(hub, tmp_path_factory.mktemp("grounds"), WITH_MENDER) as place,
+        hub_at(folder) as own,
+        grounds(own, folder, WITH_MENDER) as place,
         place.site(1) as made,
     ):
         yield made

@@ -72,7 +72,7 @@ def test_a_candidate_that_is_ready_stands_in_for_the_agent(
     device.machine.run(*run, program, "candidate", *SELF_MADE)
     device.machine.systemctl("restart", PERMANENT)
     assert watched(watcher).gaps_s == ()
-    device.machine.systemctl("stop", CANDIDATE)
+    device.settled("1.0.0")  # the agent has swept it, once it was READY itself
     assert watched(watcher).gaps_s == ()
     watcher.begin()
     device.machine.systemctl("restart", PERMANENT)
