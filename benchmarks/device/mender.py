@@ -12,7 +12,7 @@ from tests.machines.machine import Machine
 
 from benchmarks.device.releases import Program
 from benchmarks.device.shell import WarmSsh
-from benchmarks.device.site import Site
+from benchmarks.device.site import Site, container
 from benchmarks.device.turn import Turn, side_by_side
 
 MODULE = Path(__file__).parent / "field/fleet-agent.module"
@@ -27,10 +27,10 @@ class Mender:
     def prepare(self, site: Site) -> None:
         self._until_closed = ExitStack()
         for device in site.devices:
-            _settle(device.machine)
+            _settle(container(device))
         folder = site.folder / "mender"
         folder.mkdir(exist_ok=True)
-        (folder / "new.mender").write_bytes(_pack(site.devices[0].machine, site.new))
+        (folder / "new.mender").write_bytes(_pack(container(site.devices[0]), site.new))
         self._url = self._until_closed.enter_context(file_server(site.hub, folder))
         self._ssh = WarmSsh(site)
         self._until_closed.callback(self._ssh.close)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.machines.control_plane import ControlPlane, control_plane
-from tests.machines.device import Device, Pace, Workshop
+from tests.machines.device import Device, Workshop
 from tests.machines.hub import Hub
 from tests.machines.image import Recipe
-from tests.machines.machine import Kind
+from tests.machines.machine import Kind, Machine
+from tests.machines.pace import NATIVE, Pace
 
 from benchmarks.device import cpu
 from benchmarks.device.listener import Listener
@@ -20,7 +21,7 @@ from benchmarks.device.watcher import Watched, Watcher
 
 OLD, NEW = "1.0.0", "1.1.0"
 PROBATION_S = 3.0
-SETTINGS = {"upgrade.probation_s": PROBATION_S}
+PACE = Pace({"upgrade.probation_s": PROBATION_S}, "", "", NATIVE.soon_s)
 """All else is the product's default."""
 IDLE_S = 15.0
 QUIET_S = 1.0
@@ -136,7 +137,13 @@ class Site:
         seen.cpu_s = self._devices_cpu_s() - before_s
 
     def _devices_cpu_s(self) -> float:
-        return sum(device.machine.cpu_s() for device in self.devices)
+        return sum(container(device).cpu_s() for device in self.devices)
+
+
+def container(device: Device) -> Machine:
+    """Its processes are this kernel's."""
+    assert isinstance(device.machine, Machine)
+    return device.machine
 
 
 class Grounds:
@@ -147,7 +154,7 @@ class Grounds:
         self._old, self._new = (padded(version, folder) for version in (OLD, NEW))
         for program in (self._old, self._new):
             plane.add_file(program.version, program.file)
-        self._workshop = Workshop(plane, Pace(SETTINGS, {}))
+        self._workshop = Workshop(plane, PACE)
 
     @contextmanager
     def site(self, number: int) -> Iterator[Site]:
@@ -159,7 +166,7 @@ class Grounds:
             names = [device.device_id for device in devices]
             listener = Listener(self._plane.hub, self._plane.data, names)
             stack.callback(listener.close)
-            watcher = Watcher({device.device_id: device.machine for device in devices})
+            watcher = Watcher({device.device_id: container(device) for device in devices})
             stack.callback(watcher.close)
             parts = (self._plane, devices, self._old, self._new, listener, watcher)
             yield Site(self._folder, *parts)

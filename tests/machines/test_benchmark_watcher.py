@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from benchmarks.device.site import container
 from benchmarks.device.watcher import CANDIDATE, PERMANENT, Watched, Watcher
 from tests.machines.conftest import Install
 from tests.machines.device import Device
@@ -23,7 +24,7 @@ def device(install: Install) -> Device:
 
 @pytest.fixture
 def watcher(device: Device) -> Iterator[Watcher]:
-    made = Watcher({device.device_id: device.machine})
+    made = Watcher({device.device_id: container(device)})
     made.begin()
     yield made
     made.close()
