@@ -69,6 +69,11 @@ if behaviour != "never_ready":
     ready()
 hang(deaf=False)
 """
+KILLED_SYSTEMD_RUN = """\
+#!/bin/sh
+/usr/bin/systemd-run --no-block "$@"
+kill -9 $$
+"""
 SHOWS = "shows"
 """Fails its self-test, so that what it saw is told."""
 
@@ -209,6 +214,23 @@ async def without_its_commands_systemd_is_the_devices_fault(world: World) -> Non
     assert "systemctl" in fault.sentence, fault
 
 
+async def a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing(
+    world: World,
+) -> None:
+    """As by a kernel that is short of memory: of the version that says nothing."""
+    artifact = await world.publish(VERSION, Behaviour.HANGS_IN_SELF_TEST)
+    await world.executor.stage(VERSION, artifact, lambda _: None)
+    commands = Path("/var/lib/contract/commands")
+    commands.mkdir(exist_ok=True)
+    (commands / "systemd-run").write_text(KILLED_SYSTEMD_RUN)
+    (commands / "systemd-run").chmod(0o755)
+    os.environ["PATH"] = f"{commands}:{os.environ['PATH']}"
+    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
+    assert fault.cause is CauseKind.DEVICE_FAULT, fault
+    assert "systemd-run was killed" in fault.sentence, fault
+    assert (world.processes(VERSION), units()) == (0, [])
+
+
 async def who_is_killed_in_a_self_test_leaves_it_to_its_limit_alone(world: World) -> None:
     """The next one begins by ending it: its name is taken until then."""
     artifact = await world.publish(VERSION, Behaviour.HANGS_IN_SELF_TEST)
@@ -228,6 +250,7 @@ OURS = (
     a_device_whose_unit_is_missing_is_the_devices_fault,
     a_setting_that_no_transient_unit_takes_is_the_devices_fault,
     without_its_commands_systemd_is_the_devices_fault,
+    a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing,
     who_is_killed_in_a_self_test_leaves_it_to_its_limit_alone,
 )
 CASES = {case.__name__: case for case in (*executor_suite.CASES, *OURS)}

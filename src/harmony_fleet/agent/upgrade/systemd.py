@@ -145,7 +145,8 @@ class SystemdExecutor(ProgramOnDisk):
     async def _start(self, transient: Transient) -> bool:
         """Whether it started; if not, it may still be about to end.
 
-        Cancelled, it is ended first. Raises SystemdUnavailable where it was not even tried.
+        Cancelled, it is ended first. So it is before SystemdUnavailable is raised: it was not even
+        tried, or whether it was is unknown.
         """
         said = await systemctl.run(["systemctl", "cat", "--", self._permanent])
         if said.status != 0:
@@ -154,15 +155,18 @@ class SystemdExecutor(ProgramOnDisk):
         argv = command(transient, service_settings(said.output))
         try:
             started = await systemctl.run(argv, transient.start_limit_s + END_LIMIT_S)
-        except asyncio.CancelledError:
+            return _has_started(transient.unit, started)
+        except (asyncio.CancelledError, SystemdUnavailable):
             with suppress(SystemdUnavailable):
                 await _end(transient.unit)
             raise
-        return _has_started(transient.unit, started)
 
 
 def _has_started(unit: str, said: Said) -> bool:
     """With --quiet, systemd-run says something only where it could not even begin."""
+    if said.status < 0:
+        why = f"systemd-run was killed (signal {-said.status}) while it started {unit}"
+        raise SystemdUnavailable(f"{why}: is the device short of memory? Order it again")
     if said.status != 0 and said.errors:
         raise SystemdUnavailable(f"systemd did not start {unit}: {said.errors}")
     return said.status == 0
