@@ -23,7 +23,7 @@ from tests.machines.nspawn import MachineOff
 from tests.machines.pace import NATIVE, Pace
 
 OLD = "1.0.0"
-UNIT = "fleet-agent.service"
+UNIT, TIMER = "fleet-agent.service", "fleet-agent-deadman.timer"
 TIMING = NATIVE.settings
 Make = Callable[[Hub, str, Kind], AbstractContextManager[AnyMachine]]
 """As `machine` and `virtual_machine` do: it is up."""
@@ -128,9 +128,13 @@ class Device:
         link = self.machine.run("readlink", "-f", "/usr/local/bin/fleet-agent").strip()
         if link != f"/usr/bin/fleet-agent-v{version}":
             yield Fault(Wrong.LINK, f"link: {link}")
+        if dangling := self.machine.run("sh", "-c", _FIND_DANGLING).strip():
+            yield Fault(Wrong.LINK, f"leads to nothing that can run: {dangling}")
         for name, wanted in (("ActiveState", "active"), ("SubState", "running")):
             if (found := self.machine.show(UNIT, name)) != wanted:
                 yield Fault(Wrong.LOST, f"{name}: {found}")
+        if (found := self.machine.show(TIMER, "ActiveState")) != "active":
+            yield Fault(Wrong.LOST, f"nobody controls the next upgrade: {TIMER} is {found}")
         if units := [unit for unit in self._units() if unit not in _UNITS]:
             yield Fault(Wrong.LEFT_OVER, f"units left: {units}")
         if left := self.machine.run("sh", "-c", _FIND_LEFT).split():
@@ -145,12 +149,16 @@ class Device:
         return [line.split()[0] for line in self.machine.systemctl(*words).splitlines()]
 
 
-_UNITS = {UNIT, "fleet-agent-deadman.service", "fleet-agent-deadman.timer"}
+_UNITS = {UNIT, "fleet-agent-deadman.service", TIMER}
+_FIND_DANGLING = """
+previous=/usr/local/lib/fleet-agent/previous
+[ ! -L $previous ] || [ -x $previous ] || readlink $previous
+"""
 _FIND_LEFT = """
 ls -d /var/lib/fleet-agent/attempt-open /var/lib/fleet-agent/expired.json \\
     /var/lib/fleet-agent/controls.json 2>/dev/null || :
 find /usr/bin /usr/local/bin /usr/local/lib/fleet-agent /var/lib/fleet-agent \\
-    -maxdepth 1 -name '.*' -type f
+    -maxdepth 1 -name '.*' '!' -type d
 """
 
 

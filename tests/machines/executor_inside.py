@@ -220,11 +220,7 @@ async def a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing(
     """As by a kernel that is short of memory: of the version that says nothing."""
     artifact = await world.publish(VERSION, Behaviour.HANGS_IN_SELF_TEST)
     await world.executor.stage(VERSION, artifact, lambda _: None)
-    commands = Path("/var/lib/contract/commands")
-    commands.mkdir(exist_ok=True)
-    (commands / "systemd-run").write_text(KILLED_SYSTEMD_RUN)
-    (commands / "systemd-run").chmod(0o755)
-    os.environ["PATH"] = f"{commands}:{os.environ['PATH']}"
+    lay_over("systemd-run", KILLED_SYSTEMD_RUN)
     fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
     assert fault.cause is CauseKind.DEVICE_FAULT, fault
     assert "systemd-run was killed" in fault.sentence, fault
@@ -275,6 +271,15 @@ def reload() -> None:
 
 def systemctl(*words: str) -> None:
     subprocess.run(["systemctl", *words], check=True)
+
+
+def lay_over(command: str, script: str) -> None:
+    """What is run under that name from now on."""
+    file = Path("/var/lib/contract/commands") / command
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(script)
+    file.chmod(0o755)
+    os.environ["PATH"] = f"{file.parent}:{os.environ['PATH']}"
 
 
 def begin(unit: str, *argv: str) -> None:
