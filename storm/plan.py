@@ -43,10 +43,6 @@ class Target(StrEnum):
     OPERATOR = "the operator, NATS with it"
     NATS = "NATS"
 
-    @property
-    def of_device(self) -> bool:
-        return self in (Target.PROCESS, Target.POWER)
-
 
 _WEIGHTS = {Target.PROCESS: 10, Target.POWER: 8, Target.OPERATOR: 1, Target.NATS: 1}
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from soak.faults import Fault, Kind
 from tests.machines.control_plane import ControlPlane
@@ -70,6 +71,8 @@ class Player:
     running: str = GOOD[0]
     _generation: int = 0
     """Of the last order."""
+    _seen: dict[str, Any] = field(default_factory=dict)
+    """The last upgrade, as the operator told of it when it answered last."""
 
     def play(self, attempt: Attempt) -> tuple[Ended | None, list[Fault]]:
         """None: it never ended. The device is fit for another only where nothing is at fault."""
@@ -83,7 +86,6 @@ class Player:
             return None, [Fault(Kind.STUCK, self._told(attempt, to_version, error))]
         except (BootFailed, Refused, MachineOff) as error:
             return None, [Fault(Kind.LOST, self._told(attempt, to_version, error))]
-        upgrade = self.device.upgrade()
         ended = Ended(
             attempt=attempt,
             device=self.device.device_id,
@@ -91,8 +93,8 @@ class Player:
             to_version=to_version,
             hit=hit,
             hit_in=hit_in,
-            phase=upgrade["phase"],
-            cause=(upgrade["cause"] or {}).get("kind"),
+            phase=self._seen["phase"],
+            cause=(self._seen["cause"] or {}).get("kind"),
             took_s=time.monotonic() - began_s,
         )
         self.running = ended.runs
@@ -123,17 +125,22 @@ class Player:
                 self.device.order(version, retry=True)
             except FleetError as error:
                 refused[:] = [str(error)]
-            return int(self.device.upgrade().get("generation", 0)) > self._generation
+            return self._look() > self._generation
 
         try:
             self._wait(taken, self.patience.settle_limit_s, "the order is not taken")
         except Stuck as error:
             raise Stuck(": ".join([str(error), *refused])) from error
-        self._generation += 1
+        self._generation = int(self._seen["generation"])
 
     def _ended(self) -> bool:
+        return self._look() == self._generation and bool(self._seen["final"])
+
+    def _look(self) -> int:
+        """The generation that is known now; 0 where nobody answers, hit elsewhere just then."""
         upgrade = self.device.upgrade()
-        return upgrade.get("generation") == self._generation and bool(upgrade["final"])
+        self._seen = upgrade or self._seen
+        return int(upgrade.get("generation", 0))
 
     def _settle(self, ended: Ended) -> list[Fault]:
         faults: list[Fault] = []

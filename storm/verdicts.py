@@ -2,8 +2,8 @@
 
 Rules
 1. No bad release succeeds.
-2. A good release is blamed only where its own device was hit: a candidate that is killed from
-   outside cannot be told from one that died.
+2. A good release is blamed only where its own candidate or self-test was killed: from one that died
+   by itself that cannot be told. A cut, or a kill of anything else, is held against no release.
 3. Where nothing was hit, a good release succeeds, and a bad one ends as such a version must.
 4. None ends Unresolved: nothing here damages a journal.
 """
@@ -17,6 +17,8 @@ from storm.plan import Attempt
 
 _UNDONE = {CauseKind.CRASH_LOOP, CauseKind.NO_CONTACT}
 """After the commit. Whether the guard's count or its timer comes first is a matter of speed."""
+_ITS_OWN = {"fleet-agent-candidate", "fleet-agent-self-test"}
+"""Units that run the version that is tried, and are not its commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,13 @@ def words_of(ended: Ended) -> str:
 
 
 def _wrong(ended: Ended) -> str | None:
-    bad, hit = ended.attempt.bad, ended.attempt.hit
+    bad = ended.attempt.bad
     if bad is not None and ended.succeeded:
         return "succeeded, and is bad"
     if ended.phase == AgentUpgradePhase.UNRESOLVED:
         return "no journal was damaged"
-    touched = ended.hit is not None and hit is not None
-    if touched and not (hit and hit.target.of_device) and bad is None and _blames(ended):
+    touched = ended.hit is not None
+    if touched and ended.hit not in _ITS_OWN and bad is None and _blames(ended):
         return "is good, and is blamed"
     if not touched and not _as_expected(ended):
         return "nothing was hit"

@@ -61,6 +61,11 @@ def test_power_cuts_begin_with_what_nothing_hits() -> None:
     [
         (ended(attempt(bad=True, target=Target.POWER), "Succeeded", None, "power"), "is bad"),
         (ended(attempt(target=Target.NATS), "RolledBack", "candidate_silent", "NATS"), "blamed"),
+        (ended(attempt(target=Target.POWER), "RolledBack", "crash_loop", "power"), "blamed"),
+        (
+            ended(attempt(target=Target.PROCESS), "Failed", "self_test_failed", "fleet-agent"),
+            "blamed",
+        ),
         (ended(attempt(), "RolledBack", "interrupted", None), "nothing was hit"),
         (ended(attempt(bad=True), "RolledBack", "candidate_died", None), "nothing was hit"),
         (ended(attempt(target=Target.POWER), "Unresolved", "journal_lost", "power"), "no journal"),
@@ -76,7 +81,10 @@ def test_a_wrong_verdict_is_a_fault(told: Ended, wrong: str) -> None:
     "told",
     [
         ended(attempt(), "Succeeded", None, None),
-        ended(attempt(target=Target.PROCESS), "RolledBack", "candidate_died", "fleet-agent"),
+        ended(
+            attempt(target=Target.PROCESS), "RolledBack", "candidate_died", "fleet-agent-candidate"
+        ),
+        ended(attempt(target=Target.PROCESS), "RolledBack", "interrupted", "fleet-agent"),
         ended(attempt(target=Target.NATS), "RolledBack", "no_decision", "NATS"),
         ended(attempt(bad=True), "RolledBack", "crash_loop", None),
     ],
