@@ -90,6 +90,28 @@ def test_each_source_brings_its_file_once(plane: ControlPlane, boot: Boot, tmp_p
     assert pi.run("stat", "-c", "%a", "/opt/content", "/opt/download") == "640\n640\n"
 
 
+def test_what_an_install_that_broke_off_left_undone_is_done_by_the_next(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    """It had written the configuration: nothing of that is left to be found changed."""
+    pi = boot("broken-off", Kind())
+    ours = own_variables(plane, tmp_path)
+    other = {**ours, "fleet_agent_settings": {"heartbeat": {"interval_s": 2}}}
+    with plane.hub.inside():
+        assert not ansible.run(Run((target(pi),), ours))[pi.name].failed
+        broke_off = ansible.run(Run((target(pi),), {**other, "fleet_agent_sign": ["false"]}))
+        assert broke_off[pi.name].failed_task == "Have the key signed"
+        ran = pi.show("fleet-agent.service", "InvocationID")
+        checked = ansible.run(Run((target(pi),), other, check=True))[pi.name]
+        again = ansible.run(Run((target(pi),), other))[pi.name]
+        unchanged = ansible.run(Run((target(pi),), other))[pi.name]
+    assert "Keep what was signed" in again.changed, again
+    assert "Restart the agent" in again.changed, again
+    assert "Sign the device's key" in checked.changed, checked
+    assert pi.show("fleet-agent.service", "InvocationID") != ran
+    assert unchanged.changed == ()
+
+
 def target(pi: Machine) -> Target:
     return Target(pi.name, pi.name, {"ansible_ssh_common_args": f"-F {pi.access.config}"})
 

@@ -42,6 +42,8 @@ FLOOR = (3, 11)
 OLDEST_SYSTEMD = 252
 RESTART_MODE, RESTART_MODE_SINCE = "restart-mode.conf", 254
 TEXT_MODE = 0o644
+INSTALL_OPEN = "install-open"
+"""Of the role, as long as an install has not come to its end."""
 SPOKEN = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]{1,40})?")
 SHORT_LIVED = frozenset({"--version", "--self-test", "guard", "check-config", "credentials"})
 LIMIT_S = 20
@@ -107,6 +109,7 @@ def present(asked: dict[str, Any], places: Places) -> dict[str, Any]:
         "sha256": found.sha256,
         "running": found.running,
         "has_credentials": (places.config / "device.creds").exists(),
+        "broke_off": (places.config / INSTALL_OPEN).exists(),
         "folders": list(missing_folders(places)),
         "write": sorted(to_write(asked["texts"])),
     }
