@@ -170,6 +170,19 @@ def test_an_uninstall_in_the_middle_of_an_upgrade_leaves_nothing_and_an_install_
     assert outcome(install(plane, pi)) == "installed"
 
 
+def test_an_uninstall_leaves_alone_what_is_somebody_else_s_under_a_like_name(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("neighbours", Kind())
+    assert outcome(install(plane, pi)) == "installed"
+    pi.run("systemd-run", "--unit=fleet-agent-exporter", "sleep", "infinity")
+    pi.write("/usr/bin/fleet-agent-viewer", "#!/bin/sh\n", 0o755)
+    assert outcome(uninstall(plane, pi)) == "uninstalled"
+    assert pi.show("fleet-agent-exporter.service", "ActiveState") == "active"
+    assert "fleet-agent-viewer" in pi.run("ls", "/usr/bin")
+    assert outcome(uninstall(plane, pi)) == "not there"
+
+
 def test_a_folder_in_which_nothing_may_be_executed_is_refused_before_anything_is_changed(
     plane: ControlPlane, boot: Boot
 ) -> None:

@@ -32,7 +32,7 @@ CONTROLS = "controls.json"
 
 RESTART_UNIT = 0
 LEAVE_UNIT = 1
-"""Any status from 1 to 254 makes systemd skip what the condition stands before."""
+"""As any status but 0 does: the shell of the unit restarts it for 0 alone."""
 
 
 @dataclass(frozen=True, slots=True)

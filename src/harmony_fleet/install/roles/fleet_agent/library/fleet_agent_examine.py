@@ -36,6 +36,7 @@ short_description: Looks at a device before its agent is installed or uninstalle
 
 NAME = "fleet-agent"
 UNIT = f"{NAME}.service"
+OURS = re.compile(rf"{NAME}(-candidate|-(self-test|guard)-v\d.*|-deadman)?\.(service|timer)")
 UNITS = Path("/etc/systemd/system")
 PYTHON = "/usr/bin/python3"
 FLOOR = (3, 11)
@@ -234,7 +235,8 @@ def unit_of(process: Path) -> str:
 
 
 def is_ours(unit: str) -> bool:
-    return unit == UNIT or unit.startswith(f"{NAME}-")
+    """The permanent one, and those that it starts; not one of somebody else's with a like name."""
+    return OURS.fullmatch(unit) is not None
 
 
 # What is there
@@ -329,7 +331,7 @@ def own_paths(places: Places) -> Iterator[Path]:
     yield from (one for one in (places.state, places.previous.parent) if one.name == NAME)
     if places.previous.parent.name != NAME:
         yield places.previous
-    for pattern in (f"{NAME}-v*", f".{NAME}-v*"):
+    for pattern in (f"{NAME}-v[0-9]*", f".{NAME}-v[0-9]*"):
         yield from places.versions.glob(pattern)
 
 
