@@ -23,6 +23,8 @@ class Ran:
     name: str
     """Without its parameters."""
     why_failed: str | None
+    told: str
+    """All that was shown of the failure."""
     broken: bool
     """Outside of the test itself, as where something cannot be imported."""
 
@@ -44,4 +46,5 @@ def run_on_copy(folder: Path, mistake: Mistake | None, tests: Iterable[str]) -> 
 def _ran(case: ET.Element) -> Ran:
     failed, broken = case.find("failure"), case.find("error") is not None
     why = None if failed is None else failed.get("message", "")
-    return Ran(case.get("name", "").partition("[")[0], why, broken)
+    told = "" if failed is None else failed.text or ""
+    return Ran(case.get("name", "").partition("[")[0], why, told, broken)
