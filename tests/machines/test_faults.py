@@ -156,6 +156,8 @@ def test_a_preflight_finds_a_device_sound_and_names_what_is_not(install: Install
     asked = ("preflight", device.device_id, "--to", TO, "--json")
     ran = device.plane(*asked)
     assert ran.status == 0, ran
+    (found,) = ran.document["results"]
+    assert {one["state"] for one in found["checks"]} == {"ok"}, ran
     device.machine.write(
         f"/etc/systemd/system/{UNIT}.d/other.conf",
         "[Service]\nRestart=no\nRestartForceExitStatus=\n",

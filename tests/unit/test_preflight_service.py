@@ -13,8 +13,11 @@ from harmony_fleet.contracts.preflight import CheckName, CheckState
 PID = 4321
 UNIT = Unit("fleet-agent.service", "active", running=True, main_pid=PID)
 MANAGER = Manager("systemd", (), UNIT)
-LINK = "/usr/local/bin/fleet-agent"
+LINK, PREVIOUS = "/usr/local/bin/fleet-agent", "/usr/local/lib/fleet-agent/previous"
+TIMER = "fleet-agent-deadman.timer"
+ASKED = Systemd("fleet-agent.service", Path(LINK), Path(PREVIOUS), TIMER)
 START = f"{{ path={LINK} ; argv[]={LINK} ; ignore_errors=no ; start_time=[n/a] ; pid={PID} }}"
+GUARD = f"{{ path=/usr/bin/timeout ; argv[]=/usr/bin/timeout -k 2 20 {PREVIOUS} guard ; pid=0 }}"
 SHOWN = f"""\
 Restart=always
 RestartForceExitStatus=75
@@ -23,6 +26,10 @@ ExecStart={START}
 LoadState=loaded
 ActiveState=active
 NeedDaemonReload=no
+ExecStartPre={GUARD}
+StartLimitIntervalUSec=0
+
+ActiveState=active
 """
 """In the order and the form of systemd 252."""
 
@@ -59,10 +66,11 @@ def test_an_agent_that_its_unit_does_not_run_could_not_hand_over(
     assert words in judged.detail
 
 
-def shown(**changed: str) -> Unit:
-    lines = dict(line.split("=", 1) for line in SHOWN.splitlines()) | changed
+def shown(timer: str = "active", **changed: str) -> Unit:
+    unit = SHOWN.partition("\n\n")[0]
+    lines = dict(line.split("=", 1) for line in unit.splitlines()) | changed
     text = "".join(f"{key}={value}\n" for key, value in lines.items())
-    return read_unit("fleet-agent.service", LINK, text)
+    return read_unit(ASKED, f"{text}\nActiveState={timer}\n")
 
 
 def test_a_unit_is_read_from_what_systemctl_shows() -> None:
@@ -89,9 +97,20 @@ def test_what_keeps_a_unit_from_a_handover_is_a_flaw(changed: dict[str, str], wo
     assert words in flaw
 
 
-def test_a_unit_that_changed_on_disk_is_remarked_upon() -> None:
-    (remark,) = shown(NeedDaemonReload="yes").remarks
-    assert "daemon-reload" in remark
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [
+        (shown(NeedDaemonReload="yes"), "daemon-reload"),
+        (shown(ExecStartPre=""), "no guard before its start"),
+        (shown(StartLimitIntervalUSec="10s"), "may give up starting"),
+        (shown(timer="inactive"), "fleet-agent-deadman.timer is inactive"),
+    ],
+)
+def test_what_keeps_a_version_that_does_not_last_from_being_undone_is_remarked_upon(
+    unit: Unit, words: str
+) -> None:
+    (remark,) = unit.remarks
+    assert words in remark
 
 
 @pytest.mark.parametrize(
@@ -110,7 +129,7 @@ def test_a_unit_that_does_not_run_says_how_it_is(
 
 
 def test_of_an_answer_that_is_none_nothing_is_believed() -> None:
-    unit = read_unit("fleet-agent.service", LINK, "hello\n=\n\n")
+    unit = read_unit(ASKED, "hello\n=\n\n")
     assert not unit.running
     assert unit.state == "unknown"
 
@@ -122,9 +141,8 @@ def test_of_an_answer_that_is_none_nothing_is_believed() -> None:
 def machine(tmp_path: Path) -> Systemd:
     """One that systemd runs, by its looks."""
     (tmp_path / "booted").mkdir()
-    return Systemd(
-        "fleet-agent.service",
-        Path(LINK),
+    return replace(
+        ASKED,
         systemctl=command(tmp_path / "systemctl", f"cat <<'END'\n{SHOWN}END"),
         systemd_run=command(tmp_path / "systemd-run", "exit 99"),
         booted=tmp_path / "booted",
@@ -141,7 +159,7 @@ def test_systemd_is_asked_for_the_unit_and_nothing_is_run(machine: Systemd, tmp_
     assert systemd.look(machine) == Manager("systemd", (), UNIT)
     asked = (tmp_path / "systemctl.asked").read_text()
     assert asked.startswith("show --no-pager --property=LoadState,")
-    assert asked.endswith(" -- fleet-agent.service\n")
+    assert asked.endswith(" -- fleet-agent.service fleet-agent-deadman.timer\n")
     assert not (tmp_path / "systemd-run.asked").exists()
 
 

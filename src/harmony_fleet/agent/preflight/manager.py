@@ -11,5 +11,7 @@ async def look(config: Config, threads: Threads) -> Manager:
     """Never raises."""
     if config.paths.supervisor is not None:
         return await local.look(config.paths.supervisor)
-    asked = systemd.Systemd(f"{FLEET_AGENT.name}.service", config.paths.link)
+    name, paths = FLEET_AGENT.name, config.paths
+    timer = f"{name}-deadman.timer"
+    asked = systemd.Systemd(f"{name}.service", paths.link, paths.previous, timer)
     return await threads.run(lambda: systemd.look(asked))

@@ -21,11 +21,13 @@ EXIT_RESTART: Final = "75"
 PROPERTIES: Final = (
     *("LoadState", "ActiveState", "MainPID", "ExecStart"),
     *("Restart", "RestartForceExitStatus", "NeedDaemonReload"),
+    *("ExecStartPre", "StartLimitIntervalUSec"),
 )
 
 _PATH: Final = re.compile(r"(?:^|[{; ])path=([^;]+?) *;")
 """In a command as `systemctl show` writes it: `{ path=/bin/x ; argv[]=/bin/x ; … }`."""
 
+_AGAIN: Final = "remove the drop-in that does it, or install the device again"
 _CHANGED: Final = "was changed on disk since it was loaded: run `systemctl daemon-reload`"
 
 
@@ -35,6 +37,10 @@ class Systemd:
     """Of the permanent service, with its suffix."""
     link: Path
     """What the unit must start."""
+    previous: Path
+    """Whose guard must stand before that."""
+    timer: str
+    """That looks after an upgrade when no agent is alive to do it."""
     systemctl: str = "systemctl"
     systemd_run: str = "systemd-run"
     booted: Path = Path("/run/systemd/system")
@@ -61,7 +67,7 @@ def _ask(systemd: Systemd) -> Unit | str:
     argv = [systemd.systemctl, "show", "--no-pager", f"--property={','.join(PROPERTIES)}"]
     try:
         ran = subprocess.run(
-            [*argv, "--", systemd.unit],
+            [*argv, "--", systemd.unit, systemd.timer],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=ANSWER_LIMIT_S,
@@ -72,23 +78,28 @@ def _ask(systemd: Systemd) -> Unit | str:
     if ran.returncode != 0:
         said = ran.stderr.decode("utf-8", "replace").strip() or f"exit status {ran.returncode}"
         return f"systemctl gave no answer: {said}"
-    return read_unit(systemd.unit, str(systemd.link), ran.stdout.decode("utf-8", "replace"))
+    return read_unit(systemd, ran.stdout.decode("utf-8", "replace"))
 
 
-def read_unit(name: str, link: str, shown: str) -> Unit:
+def read_unit(asked: Systemd, shown: str) -> Unit:
     """Of what `systemctl show` wrote; a property that is missing is a flaw, where it matters."""
-    found = {key: text for key, _, text in (line.partition("=") for line in shown.splitlines())}
+    unit, _, timer = shown.partition("\n\n")
+    found = _properties(unit)
     state, main_pid = found.get("ActiveState", "unknown"), found.get("MainPID", "")
     if found.get("LoadState") != "loaded":
         state = found.get("LoadState", "unknown")
     return Unit(
-        name,
+        asked.unit,
         state,
         running=state == "active",
         main_pid=int(main_pid) if main_pid.isdecimal() and main_pid != "0" else None,
-        flaws=tuple(_unit_flaws(found, link)),
-        remarks=(_CHANGED,) if found.get("NeedDaemonReload") == "yes" else (),
+        flaws=tuple(_unit_flaws(found, str(asked.link))),
+        remarks=tuple(_remarks(asked, found, _properties(timer))),
     )
+
+
+def _properties(shown: str) -> dict[str, str]:
+    return {key: text for key, _, text in (line.partition("=") for line in shown.splitlines())}
 
 
 def _unit_flaws(found: Mapping[str, str], link: str) -> Iterator[str]:
@@ -99,3 +110,15 @@ def _unit_flaws(found: Mapping[str, str], link: str) -> Iterator[str]:
     forced = found.get("RestartForceExitStatus", "").split()
     if found.get("Restart") != "always" and EXIT_RESTART not in forced:
         yield f"does not start again after exit status {EXIT_RESTART}"
+
+
+def _remarks(asked: Systemd, unit: Mapping[str, str], timer: Mapping[str, str]) -> Iterator[str]:
+    """The upgrade would work; a version that does not last would not be undone."""
+    if unit.get("NeedDaemonReload") == "yes":
+        yield _CHANGED
+    if f"{asked.previous} guard" not in unit.get("ExecStartPre", ""):
+        yield f"has no guard before its start: {_AGAIN}"
+    if unit.get("StartLimitIntervalUSec") != "0":
+        yield f"may give up starting, as its StartLimitIntervalSec= is not 0: {_AGAIN}"
+    if (state := timer.get("ActiveState", "unknown")) != "active":
+        yield f"has no control beside it: {asked.timer} is {state}: start it"
