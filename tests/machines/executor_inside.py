@@ -36,6 +36,8 @@ WatchdogSec=30
 Environment="GIVEN=to the unit"
 MemoryMax=150M
 ProtectHome=yes
+NoExecPaths=/
+ExecPaths=/usr
 [Install]
 WantedBy=multi-user.target
 """

@@ -55,6 +55,15 @@ def test_how_the_permanent_unit_starts_and_is_started_again_is_not() -> None:
     assert settings_of(SELF_TEST)[5:] == ["TimeoutStartSec=60", "TimeoutStopSec=5"]
 
 
+def test_what_may_be_executed_is_a_part_of_the_sandbox_and_no_command() -> None:
+    unit = "[Service]\nNoExecPaths=/\nExecPaths=/usr\nExecStop=/bin/x\nExecStartPost=/bin/y\n"
+    assert settings_of(SELF_TEST, unit)[:3] == [
+        "NoExecPaths=/",
+        "ExecPaths=/usr",
+        "TimeoutStartSec=60",
+    ]
+
+
 def test_a_candidate_has_the_watchdog_of_the_permanent_unit_and_an_end_of_its_own() -> None:
     own = ["TimeoutStartSec=30", "TimeoutStopSec=5", "RuntimeMaxSec=2250", "WatchdogSec=30"]
     assert settings_of(CANDIDATE)[5:] == own

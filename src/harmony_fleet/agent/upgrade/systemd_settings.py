@@ -31,7 +31,11 @@ OWN: Final = frozenset(
     }
 )
 """How the permanent unit starts, ends and is started again: no matter of a transient one."""
-OWN_PREFIXES: Final = ("Exec", "Restart", "FileDescriptorStore")
+OWN_PREFIXES: Final = (
+    *("ExecStart", "ExecCondition", "ExecReload", "ExecStop"),
+    *("Restart", "FileDescriptorStore"),
+)
+"""ExecPaths= and ExecSearchPath= are no commands."""
 
 
 class Kind(StrEnum):
