@@ -55,6 +55,6 @@ EMULATED = Pace(
         "upgrade.retry_s": 2,
     },
     "[Service]\nWatchdogSec=60\nTimeoutStartSec=180\nTimeoutStopSec=30\n",
-    "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/30\nAccuracySec=1s\n",
+    "[Timer]\nOnCalendar=\nOnCalendar=minutely\nAccuracySec=1s\n",
     420.0,
 )
