@@ -13,7 +13,7 @@ from demo.without import SOURCE, remove
 from tests.e2e.mistakes import Mistake
 
 ROOT = Path(__file__).parent.parent.parent
-LIMIT_S = 300.0
+LIMIT_S = 600.0
 ASSERTED = ("assert ", "AssertionError", "Failed: DID NOT RAISE")
 """How a test fails that has seen something; what only crashes fails in other words."""
 

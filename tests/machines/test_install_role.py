@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from harmony_fleet.install.targets import Target
 from harmony_fleet.messaging.credentials import Credentials
 
 PAGE = Path(__file__).parents[2] / "docs" / "install.md"
+
+GIVEN_UP_S = 120.0
 
 pytestmark = pytest.mark.machines
 
@@ -110,6 +113,27 @@ def test_what_an_install_that_broke_off_left_undone_is_done_by_the_next(
     assert "Sign the device's key" in checked.changed, checked
     assert pi.show("fleet-agent.service", "InvocationID") != ran
     assert unchanged.changed == ()
+
+
+def test_a_device_that_goes_away_in_an_install_is_soon_given_up_and_taken_up_by_the_next(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    """Without a word, as one whose power is gone: ssh by itself would wait for it."""
+    pi = boot("goes-away", Kind())
+    run = Run((target(pi),), own_variables(plane, tmp_path))
+
+    def cut(event: Mapping[str, Any]) -> None:
+        if event.get("task") == "Make the folders":
+            pi.link.cut()
+
+    began_s = time.monotonic()
+    with plane.hub.inside():
+        gone = ansible.run(run, cut)[pi.name]
+    assert gone.unreachable, gone
+    assert time.monotonic() - began_s < GIVEN_UP_S
+    pi.link.mend()
+    with plane.hub.inside():
+        assert not ansible.run(run)[pi.name].failed
 
 
 def target(pi: Machine) -> Target:

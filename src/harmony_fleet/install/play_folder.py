@@ -17,6 +17,8 @@ CALLBACKS: Final = Path(__file__).parent / "callback_plugins"
 FORKS: Final = 20
 CONNECT_LIMIT_S: Final = 10
 
+ALIVE: Final = "-o ServerAliveInterval=10 -o ServerAliveCountMax=3"
+
 CONFIGURATION: Final = """\
 [defaults]
 roles_path = {roles}
@@ -41,8 +43,9 @@ pipelining = True
 # A device may have no sftp.
 transfer_method = piped
 control_path_dir = {folder}/ssh
-# Nobody is there to answer a question; and the masters end by themselves.
-ssh_args = -o ControlMaster=auto -o ControlPersist=15s -o BatchMode=yes
+# Nobody is there to answer a question; the masters end by themselves; and a device that has gone
+# without a word, its power with it, is given up after half a minute.
+ssh_args = -o ControlMaster=auto -o ControlPersist=15s -o BatchMode=yes {alive}
 """
 PLAYBOOK: Final = """\
 - name: Devices
@@ -68,7 +71,12 @@ def prepare(folder: Path, asked: Run) -> None:
     for name in ("home", "tmp", "ssh"):
         (folder / name).mkdir(mode=0o700)
     configuration = CONFIGURATION.format(
-        roles=ROLES, callbacks=CALLBACKS, folder=folder, forks=FORKS, timeout=CONNECT_LIMIT_S
+        roles=ROLES,
+        callbacks=CALLBACKS,
+        folder=folder,
+        forks=FORKS,
+        timeout=CONNECT_LIMIT_S,
+        alive=ALIVE,
     )
     (folder / "ansible.cfg").write_text(configuration, encoding="utf-8")
     (folder / "playbook.yml").write_text(PLAYBOOK.format(entry=asked.entry), encoding="utf-8")
