@@ -91,7 +91,16 @@ def test_the_agent_comes_back_with_the_machine(plane: ControlPlane, device: Mach
 
 
 def test_systemd_finds_nothing_wrong_in_the_units(device: Machine) -> None:
-    assert device.run("systemd-analyze", "verify", *UNITS) == ""
+    drop_in = f"/run{UNIT_FOLDER}/wrong.conf"
+    device.write(drop_in, "[Service]\nNoSuchSetting=yes\n")
+    assert "NoSuchSetting" in found_wrong(device)
+    device.run("rm", drop_in)
+    assert found_wrong(device) == ""
+
+
+def found_wrong(device: Machine) -> str:
+    """Said on stderr, and no matter of the exit status."""
+    return device.run("sh", "-c", 'systemd-analyze verify "$@" 2>&1', "sh", *UNITS)
 
 
 @pytest.mark.parametrize("unit", ["fleet-agent.service", "fleet-agent-deadman.service"])
