@@ -146,7 +146,7 @@ class Player:
         faults: list[Fault] = []
 
         def settled() -> bool:
-            faults[:] = self.device.faults(ended.runs)
+            faults[:] = [*self.device.faults(ended.runs), *self._believed(ended)]
             return not faults
 
         try:
@@ -155,11 +155,23 @@ class Player:
             return [Fault(one.kind, f"{named(ended)}: {one.text}") for one in faults]
         return []
 
+    def _believed(self, ended: Ended) -> list[Fault]:
+        """A file of other bytes than were ordered must never have had its name."""
+        bad = ended.attempt.bad
+        try:
+            if bad is None or not bad.tampered or not self.device.holds(bad.version):
+                return []
+        except (Refused, MachineOff) as error:
+            return [Fault(Kind.LOST, str(error))]
+        return [Fault(Kind.LINK, f"version {bad.version} has another digest, and is there")]
+
     def _wait_and_hit(self, hit: Hit | None, began_s: float) -> tuple[str | None, str]:
-        """What was hit, and the phase then. Raises BootFailed."""
+        """What was hit, and the phase then. Raises BootFailed, Stuck."""
         if hit is None:
             return None, ""
-        time.sleep(max(0.0, began_s + hit.after_s * self.patience.slower - time.monotonic()))
+        left_s = began_s + hit.after_s * self.patience.slower - time.monotonic()
+        if self.interrupted.wait(max(0.0, left_s)):
+            raise Stuck("interrupted")
         phase = str(self.device.phase())
         return self._strike(hit), phase
 

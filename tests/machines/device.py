@@ -144,6 +144,11 @@ class Device:
             failed = self.machine.systemctl("--failed")
             yield Fault(Wrong.LEFT_OVER, f"the system is {state}: {failed}")
 
+    def holds(self, version: str) -> bool:
+        """Its file is there under its own name, and so was believed. Raises Refused, MachineOff."""
+        script = f"ls -d /usr/bin/fleet-agent-v{version} 2>/dev/null || :"
+        return bool(self.machine.run("sh", "-c", script).strip())
+
     def _units(self) -> Sequence[str]:
         words = ("list-units", "--all", "--plain", "--no-legend", "fleet-agent*")
         return [line.split()[0] for line in self.machine.systemctl(*words).splitlines()]

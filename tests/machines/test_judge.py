@@ -58,3 +58,5 @@ def test_the_judge_sees_what_is_planted_and_nothing_else(install: Install) -> No
         Wrong.RECORD,
         Wrong.LINK,
     }
+    assert device.holds("9.0.0")
+    assert not device.holds("9.0.1")
