@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soak.faults import Fault
+from soak.faults import Fault, Kind
 from tests.machines.control_plane import ControlPlane
 from tests.machines.device import Device
 
@@ -52,18 +52,26 @@ class Storm:
         self._pairs = iter([attempts[n : n + 2] for n in range(0, len(attempts), 2)])
 
     def run(self) -> None:
-        """Raises what a thread raised, and lets the others end their attempts before."""
+        """Until all attempts are played, or so many were at fault that no more are begun.
+
+        A device that could not be made, or looked at, is a fault as well; the others go on.
+        """
         hits, number = ControlPlaneHits(self.plane), self.settings.side_by_side
         with ThreadPoolExecutor(number) as pool:
             running = [pool.submit(self._play_all, hits) for _ in range(number)]
             try:
                 for one in running:
-                    one.result()
+                    if (error := one.exception()) is not None:
+                        self._report(Fault(Kind.LOST, f"{type(error).__name__}: {error}"))
             except KeyboardInterrupt:
                 self._interrupted.set()
                 raise
             finally:
                 self._stopping.set()
+
+    def _report(self, fault: Fault) -> None:
+        self.faults.append(fault)
+        self.say(f"  FAULT, {fault.kind}: {fault.text}")
 
     def _play_all(self, hits: ControlPlaneHits) -> None:
         pair = self._next_pair()
@@ -86,11 +94,10 @@ class Storm:
         if self._interrupted.is_set():
             return False
         with self._lock:
-            self.faults += faults
             self.ended += [ended] if ended else []
             self.say(_told(len(self.ended), len(self.settings.attempts), attempt, ended))
             for fault in faults:
-                self.say(f"  FAULT, {fault.kind}: {fault.text}")
+                self._report(fault)
             if faults:
                 self._faulty += 1
                 file = self.settings.stories / f"attempt-{attempt.number}.txt"

@@ -12,7 +12,7 @@ class Bad:
     phase: str
     causes: tuple[CauseKind, ...]
     evidence: str = ""
-    """Stands in what the status tells."""
+    """Stands in what the status tells; of bytes that were never run there is none."""
     tampered: bool = False
 
 
@@ -20,7 +20,13 @@ BAD = (
     Bad("1.1.0", None, "Failed", (CauseKind.DIGEST_MISMATCH,), tampered=True),
     Bad("1.2.0", "needs_missing_module", "Failed", (CauseKind.SELF_TEST_FAILED,), "sensors"),
     Bad("1.3.0", "dies_as_candidate", "RolledBack", (CauseKind.CANDIDATE_START_FAILED,), "sensor0"),
-    Bad("1.4.0", "never_heartbeats", "RolledBack", (CauseKind.CANDIDATE_SILENT,)),
+    Bad(
+        "1.4.0",
+        "never_heartbeats",
+        "RolledBack",
+        (CauseKind.CANDIDATE_SILENT,),
+        "Started fleet-agent-candidate",
+    ),
     Bad("1.5.0", "crashes_as_primary", "RolledBack", (CauseKind.CRASH_LOOP,), "Traceback"),
     Bad(
         "1.6.0",
@@ -36,6 +42,18 @@ BAD = (
         (CauseKind.CRASH_LOOP, CauseKind.NO_CONTACT),
         "waiting for a lock",
     ),
-    Bad("1.8.0", "silent_as_primary", "RolledBack", (CauseKind.NO_CONTACT,)),
-    Bad("1.9.0", "reboots_machine", "RolledBack", (CauseKind.CRASH_LOOP, CauseKind.NO_CONTACT)),
+    Bad(
+        "1.8.0",
+        "silent_as_primary",
+        "RolledBack",
+        (CauseKind.NO_CONTACT,),
+        "Started fleet-agent.service",
+    ),
+    Bad(
+        "1.9.0",
+        "reboots_machine",
+        "RolledBack",
+        (CauseKind.CRASH_LOOP, CauseKind.NO_CONTACT),
+        "Started fleet-agent.service",
+    ),
 )

@@ -49,7 +49,8 @@ class ControlPlane:
     hub: Hub
     data: Path
     _process: "subprocess.Popen[bytes] | None" = None
-    _releases: set[str] = field(default_factory=set)
+    _releases: dict[str, str] = field(default_factory=dict)
+    """What each version is."""
 
     def __call__(self, *words: str, stdin: str = "") -> Ran:
         """`fleet WORDS`, on the hub's network."""
@@ -113,15 +114,22 @@ class ControlPlane:
 
     def add_release(self, version: str, overlay: str | None = None, tampered: bool = False) -> None:
         """Once for each version. `overlay`: modules laid over the agent's, as of a bad version."""
-        if version not in self._releases:
+        if self._is_new(version, f"{overlay}, {tampered}"):
             self.add_file(version, self.program(version, overlay))
             if tampered:
                 tamper(next((self.data / "artifacts").glob(f"*-v{version}*")))
 
     def add_stoppable(self, version: str) -> None:
         """With the checkpoints of `tests.matrix`. Once for each version."""
-        if version not in self._releases:
+        if self._is_new(version, "stoppable"):
             self.add_file(version, build_stoppable(self.data.parent, version=version))
+
+    def _is_new(self, version: str, what: str) -> bool:
+        known = self._releases.get(version)
+        if known not in (None, what):
+            raise ValueError(f"{version} is {known} to one test, and {what} to another")
+        self._releases[version] = what
+        return known is None
 
     def program(self, version: str, overlay: str | None = None) -> Path:
         """A version's file, which is no release yet."""
@@ -134,7 +142,6 @@ class ControlPlane:
         """A file of that version that was built elsewhere."""
         ran = self("release", "add", str(file))
         assert ran.status == 0, ran.err
-        self._releases.add(version)
 
     # Its devices
 

@@ -25,7 +25,7 @@ from tests.machines.installs import (
 )
 from tests.machines.machine import Kind, Machine, machine
 
-ELSEWHERE = "1.1.0"
+ELSEWHERE = "5.1.0"
 UNITS = ("fleet-agent.service", "fleet-agent-deadman.timer", "fleet-agent-deadman.service")
 MOST_EXPOSED = 1.6
 """As docs/install.md says, with the reasons."""
