@@ -30,6 +30,7 @@ _PACKAGES = (
     "python3",
     "procps",
     "iproute2",
+    "sudo",
 )
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 _MASKED = (

@@ -192,6 +192,22 @@ def test_an_uninstall_leaves_alone_what_is_somebody_else_s_under_a_like_name(
     assert outcome(uninstall(plane, pi)) == "not there"
 
 
+def test_a_user_who_becomes_root_by_sudo_installs_and_uninstalls(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("by-sudo", Kind(DEBIAN_13))
+    pi.run("useradd", "--create-home", "deploy")
+    pi.write("/home/deploy/.ssh/authorized_keys", pi.access.public_key)
+    pi.write("/etc/sudoers.d/deploy", "deploy ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+    as_deploy = ("--user", "deploy", "--become")
+    assert "root" in line(install(plane, pi, "--user", "deploy"))["cause"]
+    assert outcome(install(plane, pi, *as_deploy)) == "installed"
+    assert outcome(install(plane, pi, *as_deploy)) == "unchanged"
+    modes = pi.run("stat", "-c", "%U %a %n", *PLACES).split("\n")
+    assert modes[:-1] == [f"root {mode} {path}" for path, mode in PLACES.items()]
+    assert outcome(uninstall(plane, pi, *as_deploy)) == "uninstalled"
+
+
 def test_a_folder_in_which_nothing_may_be_executed_is_refused_before_anything_is_changed(
     plane: ControlPlane, boot: Boot
 ) -> None:

@@ -93,6 +93,27 @@ def test_each_source_brings_its_file_once(plane: ControlPlane, boot: Boot, tmp_p
     assert pi.run("stat", "-c", "%a", "/opt/content", "/opt/download") == "640\n640\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fleet_agent_device_id", "Shop 12"),
+        ("fleet_agent_versions_folder", "/opt/my versions"),
+        ("fleet_agent_link", "/opt/../bin/fleet-agent"),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_refused_before_the_device_is_looked_at(
+    plane: ControlPlane, boot: Boot, tmp_path: Path, name: str, value: str
+) -> None:
+    pi = boot("refused", Kind())
+    host = target(pi)
+    if name == "fleet_agent_device_id":
+        host = Target(pi.name, value, host.variables)
+    with plane.hub.inside():
+        ran = ansible.run(Run((host,), {**own_variables(plane, tmp_path), name: value}))
+    assert "absolute path of letters" in ran[pi.name].message, ran
+    assert pi.run("sh", "-c", "ls -d /etc/fleet-agent 2>/dev/null || :") == ""
+
+
 def test_what_an_install_that_broke_off_left_undone_is_done_by_the_next(
     plane: ControlPlane, boot: Boot, tmp_path: Path
 ) -> None:
