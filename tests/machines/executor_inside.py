@@ -207,6 +207,21 @@ async def a_setting_that_no_transient_unit_takes_is_the_devices_fault(world: Wor
     assert "NoSuchSetting" in fault.sentence, fault
 
 
+async def settings_that_cannot_be_set_up_are_the_devices_fault(world: World) -> None:
+    artifact = await world.publish(VERSION, Behaviour.GOOD)
+    await world.executor.stage(VERSION, artifact, lambda _: None)
+    install(UNIT.replace("ProtectHome=yes", "User=nobody-of-that-name"))
+    for step in (
+        world.executor.self_test(VERSION, LONG_S),
+        world.executor.dry_run_guard(VERSION, LONG_S),
+        world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S),
+    ):
+        fault = await fault_of(step)
+        assert fault.cause is CauseKind.DEVICE_FAULT, fault
+        assert "217/USER" in fault.sentence, fault
+    assert units() == [], units()
+
+
 async def without_its_commands_systemd_is_the_devices_fault(world: World) -> None:
     artifact = await world.publish(VERSION, Behaviour.GOOD)
     await world.executor.stage(VERSION, artifact, lambda _: None)
@@ -247,6 +262,7 @@ OURS = (
     the_log_of_one_candidate_is_not_told_as_that_of_the_next,
     a_device_whose_unit_is_missing_is_the_devices_fault,
     a_setting_that_no_transient_unit_takes_is_the_devices_fault,
+    settings_that_cannot_be_set_up_are_the_devices_fault,
     without_its_commands_systemd_is_the_devices_fault,
     a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing,
     who_is_killed_in_a_self_test_leaves_it_to_its_limit_alone,

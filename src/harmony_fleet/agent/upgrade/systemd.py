@@ -18,7 +18,7 @@ from harmony_fleet.agent.upgrade.layout import Layout
 from harmony_fleet.agent.upgrade.ports import UpgradeFault
 from harmony_fleet.agent.upgrade.staging import ProgramOnDisk
 from harmony_fleet.agent.upgrade.systemctl import Said, SystemdUnavailable
-from harmony_fleet.agent.upgrade.systemd_log import Log
+from harmony_fleet.agent.upgrade.systemd_log import Log, not_set_up
 from harmony_fleet.agent.upgrade.systemd_settings import (
     Kind,
     Transient,
@@ -97,8 +97,9 @@ class SystemdExecutor(ProgramOnDisk):
         if await _device(self._start(transient)):
             return
         await self.stop_candidate()
-        sentence = f"version {version} did not get ready as candidate within {ready_limit_s:g} s"
         evidence = await self.candidate_log()
+        self._blame_the_device(self._candidate, evidence)
+        sentence = f"version {version} did not get ready as candidate within {ready_limit_s:g} s"
         raise UpgradeFault(CauseKind.CANDIDATE_START_FAILED, sentence, evidence)
 
     async def candidate_exit(self) -> str:
@@ -140,7 +141,18 @@ class SystemdExecutor(ProgramOnDisk):
             return None
         timed_out = loop.time() - began >= limit_s
         await _device(_end(unit))
-        return _Failed(timed_out, clip(await log.read(), MAX_EVIDENCE))
+        evidence = clip(await log.read(), MAX_EVIDENCE)
+        self._blame_the_device(unit, evidence)
+        return _Failed(timed_out, evidence)
+
+    def _blame_the_device(self, unit: str, evidence: str) -> None:
+        """Where the program never began, as its settings cannot be had. Raises UpgradeFault."""
+        if (flaw := not_set_up(evidence)) is not None:
+            sentence = (
+                f"systemd could not start {unit} with the settings of {self._permanent} "
+                f"({flaw}): look at its drop-ins"
+            )
+            raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence, evidence)
 
     async def _start(self, transient: Transient) -> bool:
         """Whether it started; if not, it may still be about to end.

@@ -1,5 +1,6 @@
 """What a unit printed, and what systemd says of it: evidence, from the journal's end."""
 
+import re
 import subprocess
 from typing import Final
 
@@ -9,6 +10,12 @@ from harmony_fleet.agent.upgrade.systemctl import SystemdUnavailable
 LINES: Final = 60
 GUARD_LIMIT_S: Final = 5.0
 """The guard has twenty seconds, and better things to do."""
+_SET_UP: Final = re.compile(
+    r"^\S+: Main process exited, code=exited, status=(2\d\d/[A-Z_]+)$", re.M
+)
+"""As of systemd.exec(5), *Process Exit Codes*: what failed before the program had begun."""
+_OF_THE_PROGRAM: Final = "203/EXEC"
+"""It cannot be executed, which may be the fault of its file."""
 
 
 class Log:
@@ -27,6 +34,12 @@ class Log:
         await _journal("--sync")
         since = [f"--after-cursor={self._cursor}"] if self._cursor else ["--boot"]
         return await _journal(*_end_of(self._unit), *since)
+
+
+def not_set_up(log: str) -> str | None:
+    """What systemd could not set up of the unit's settings, as `226/NAMESPACE`; None: all of it."""
+    found = [one[1] for one in _SET_UP.finditer(log) if one[1] != _OF_THE_PROGRAM]
+    return found[-1] if found else None
 
 
 def last_lines(unit: str) -> str:
