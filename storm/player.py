@@ -172,7 +172,7 @@ class Player:
         left_s = began_s + hit.after_s * self.patience.slower - time.monotonic()
         if self.interrupted.wait(max(0.0, left_s)):
             raise Stuck("interrupted")
-        phase = str(self.device.phase())
+        phase = self.device.phase() or "unknown"  # the operator is away, hit elsewhere
         return self._strike(hit), phase
 
     def _strike(self, hit: Hit) -> str | None:

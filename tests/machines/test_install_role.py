@@ -19,6 +19,7 @@ from tests.machines.machine import Kind, Machine
 from harmony_fleet.install import ROLES, ansible
 from harmony_fleet.install.files import Delivery, FileSource, Source
 from harmony_fleet.install.play_folder import Run
+from harmony_fleet.install.plan import uninstall_variables
 from harmony_fleet.install.targets import Target
 from harmony_fleet.messaging.credentials import Credentials
 
@@ -111,6 +112,19 @@ def test_a_name_that_cannot_be_used_is_refused_before_the_device_is_looked_at(
     with plane.hub.inside():
         ran = ansible.run(Run((host,), {**own_variables(plane, tmp_path), name: value}))
     assert "absolute path of letters" in ran[pi.name].message, ran
+    assert pi.run("sh", "-c", "ls -d /etc/fleet-agent 2>/dev/null || :") == ""
+
+
+def test_an_uninstall_asks_for_no_device_id(
+    plane: ControlPlane, boot: Boot, tmp_path: Path
+) -> None:
+    """A host that goes by an address of IPv6 has a name that could not be one."""
+    pi = boot("by-address", Kind())
+    host = Target("fe80::1", None, {**target(pi).variables, "ansible_host": pi.name})
+    with plane.hub.inside():
+        assert not ansible.run(Run((target(pi),), own_variables(plane, tmp_path)))[pi.name].failed
+        ran = ansible.run(Run((host,), uninstall_variables()))["fe80::1"]
+    assert not ran.failed, ran
     assert pi.run("sh", "-c", "ls -d /etc/fleet-agent 2>/dev/null || :") == ""
 
 
