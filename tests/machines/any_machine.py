@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 from tests.machines.hub import ADDRESS, Hub, run
 from tests.machines.network import Link
@@ -96,6 +98,19 @@ class AnyMachine(ABC):
         """As the people who install do it. Raises Refused."""
         with self.hub.inside():
             return run(["ssh", "-F", str(self.access.config), self.name, *argv])
+
+
+M = TypeVar("M", bound=AnyMachine)
+
+
+@contextmanager
+def booted(made: M) -> Iterator[M]:
+    """Up, and removed at the end. Raises BootFailed."""
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.remove()
 
 
 def write_argv(path: str, mode: int = 0o644) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ through /proc: an absolute link in them would lead into the files of this machin
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.machines import ssh
-from tests.machines.any_machine import ENVIRONMENT, AnyMachine, own_files
+from tests.machines.any_machine import ENVIRONMENT, AnyMachine, booted, own_files
 from tests.machines.disk import Disk
 from tests.machines.hub import Hub, run
 from tests.machines.image import DEBIAN_12, Recipe, image
@@ -127,12 +127,6 @@ class Machine(AnyMachine):
             self.write(path, content, mode)
 
 
-@contextmanager
-def machine(hub: Hub, name: str, kind: Kind) -> Iterator[Machine]:
+def machine(hub: Hub, name: str, kind: Kind) -> AbstractContextManager[Machine]:
     """Up. Raises NoImage, BootFailed."""
-    made = Machine(hub, name, kind)
-    try:
-        made.boot()
-        yield made
-    finally:
-        made.remove()
+    return booted(Machine(hub, name, kind))

@@ -18,8 +18,8 @@ from tests.machines.machine import Kind, Machine
 
 from harmony_fleet.install import ROLES, ansible
 from harmony_fleet.install.files import Delivery, FileSource, Source
-from harmony_fleet.install.play_folder import Run
 from harmony_fleet.install.plan import uninstall_variables
+from harmony_fleet.install.play_folder import Run
 from harmony_fleet.install.targets import Target
 from harmony_fleet.messaging.credentials import Credentials
 

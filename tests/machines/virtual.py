@@ -13,12 +13,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from tests.machines import ssh
 from tests.machines.acceleration import acceleration
-from tests.machines.any_machine import AnyMachine, own_files
+from tests.machines.any_machine import AnyMachine, booted, own_files
 from tests.machines.connection import Connection, ConnectionLost
 from tests.machines.domain import Domain
 from tests.machines.hub import Hub, Refused
@@ -182,12 +182,6 @@ class VirtualMachine(AnyMachine):
         return self._folder / "disk"
 
 
-@contextmanager
-def virtual_machine(hub: Hub, name: str, kind: Kind) -> Iterator[VirtualMachine]:
+def virtual_machine(hub: Hub, name: str, kind: Kind) -> AbstractContextManager[VirtualMachine]:
     """Up. Raises NoImage, NoLibvirt, NoGuest, BootFailed."""
-    made = VirtualMachine(hub, name, kind)
-    try:
-        made.boot()
-        yield made
-    finally:
-        made.remove()
+    return booted(VirtualMachine(hub, name, kind))
