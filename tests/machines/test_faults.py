@@ -125,7 +125,7 @@ def test_an_agent_is_started_again_however_often_it_is_killed(install: Install) 
         def another(killed: str = pid) -> bool:
             return device.machine.show(UNIT, "MainPID") not in ("0", killed)
 
-        eventually(another, "it is started again:", device.story)
+        eventually(another, "it is started again:", device.story, limit_s=20)
     device.settled(FROM)
 
 

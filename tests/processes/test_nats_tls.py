@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +41,10 @@ async def secured(folder: Path, port: int = 0, *names: str) -> AsyncIterator[Mes
 
 
 def ended(pid: int) -> None:
-    """Returns once its sockets are closed."""
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        os.sched_yield()
+    """Returns once its sockets are closed: it is a zombie, or a thread of asyncio has reaped it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            os.sched_yield()
 
 
 def another_authority(folder: Path) -> Path:
