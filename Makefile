@@ -29,7 +29,7 @@ coverage: .venv/ready ## every branch of what decides is tested
 	@scripts/coverage
 
 e2e: .venv/ready ## devices with a real systemd, in containers, from install to uninstall; needs root
-	@$(VENV)/python -m pytest -q -n 4 --dist worksteal tests/machines
+	@$(VENV)/python -m pytest -q -n 3 --dist worksteal tests/machines
 
 e2e-local: .venv/ready ## the demo with and without each of its protections, and the longest tests
 	@$(VENV)/python -m pytest -q -m e2e tests/e2e tests/processes

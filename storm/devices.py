@@ -45,10 +45,7 @@ def virtual_machines() -> Sort:
 
 class Devices:
     def __init__(self, plane: ControlPlane, sort: Sort) -> None:
-        """Installs one of each Debian, before there are threads that would each do it."""
         self._workshop, self._numbers = Workshop(plane, sort.pace, sort.make), count()
-        for recipe in RECIPES:
-            self._workshop.prepare(recipe)
 
     @contextmanager
     def make(self) -> Iterator[Device]:

@@ -3,6 +3,7 @@
 Where this machine cannot boot them the tests are skipped, in a sentence that says why.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -56,9 +57,11 @@ def boot(hub: Hub) -> Iterator[Boot]:
 
 
 @pytest.fixture(scope="session")
-def workshop(plane: ControlPlane) -> Workshop:
+def workshop(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     plane.add_release(OLD)
-    return Workshop(plane)
+    mine = tmp_path_factory.getbasetemp()
+    beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    return Workshop(plane, shelf=mine.parent if beside_others else mine)
 
 
 @pytest.fixture

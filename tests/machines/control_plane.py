@@ -169,6 +169,11 @@ class ControlPlane:
             client.upgrade(Chosen((device_id,)), version, retry=retry, replace=False)
 
     @property
+    def ca(self) -> str:
+        """Whose certificates its devices believe."""
+        return (self.data / "tls/ca.pem").read_text()
+
+    @property
     def pid(self) -> int:
         return self._running.pid
 

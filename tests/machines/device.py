@@ -1,9 +1,10 @@
 """A machine with the agent on it, as an install by Ansible leaves it, and what is seen of it.
 
-The first machine of a hub and a distribution is installed by Ansible; what that left behind is
-unpacked on the others, each of which then gets a name and a key of its own.
+The first machine of a distribution is installed by Ansible; what that left behind is unpacked on
+the others, each of which then gets a name and a key of its own, and the authority of its plane.
 """
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -167,11 +168,15 @@ find /usr/bin /usr/local/bin /usr/local/lib/fleet-agent /var/lib/fleet-agent \\
 """
 
 
+def _first(recipe: Recipe) -> str:
+    """Its name."""
+    return f"first-{recipe.name}"
+
+
 def _left_by(version: str) -> tuple[str, ...]:
-    """By an install, but for what is one device's alone."""
+    """By an install, but for what is one device's or one control plane's alone."""
     return (
         "etc/fleet-agent/config.toml",
-        "etc/fleet-agent/ca.pem",
         "etc/systemd/system",
         f"usr/bin/fleet-agent-v{version}",
         "usr/local/bin/fleet-agent",
@@ -182,14 +187,21 @@ def _left_by(version: str) -> tuple[str, ...]:
 class Workshop:
     """Installs devices: by Ansible once for each distribution, then from what that left.
 
-    Ansible does it on a container, whatever the devices are made by: that is faster.
+    Ansible does it on a container, whatever the devices are made by: that is faster. `shelf`: the
+    folder for what it left, which test processes that run the same code may share.
     """
 
     _numbers = count(1)
 
-    def __init__(self, plane: ControlPlane, pace: Pace = NATIVE, make: Make = machine) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        pace: Pace = NATIVE,
+        make: Make = machine,
+        shelf: Path | None = None,
+    ) -> None:
         self._plane, self._pace, self._make = plane, pace, make
-        self._packed: dict[tuple[str, str], Path] = {}
+        self._shelf = shelf or plane.hub.folder
 
     @contextmanager
     def device(self, kind: Kind, version: str = OLD) -> Iterator[Device]:
@@ -200,7 +212,10 @@ class Workshop:
             one.write("/root/agent.tar", packed.read_bytes(), 0o600)
             one.run("tar", "-xf", "/root/agent.tar", "-C", "/")
             config = one.read("/etc/fleet-agent/config.toml")
-            one.write("/etc/fleet-agent/config.toml", config.replace("golden", device_id))
+            one.write(
+                "/etc/fleet-agent/config.toml", config.replace(_first(kind.recipe), device_id)
+            )
+            one.write("/etc/fleet-agent/ca.pem", self._plane.ca)
             one.run("mkdir", "-m", "700", "-p", "/var/lib/fleet-agent")
             self._sign(one, device_id, version)
             one.systemctl("daemon-reload")
@@ -213,20 +228,24 @@ class Workshop:
 
     def prepare(self, recipe: Recipe, version: str = OLD) -> Path:
         """What its install leaves behind, packed."""
-        return self._packed.get((recipe.name, version)) or self._pack(recipe, version)
+        packed = self._shelf / f"{recipe.name}-{version}.tar"
+        with packed.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not packed.exists():
+                self._pack(recipe, version, packed)
+        return packed
 
-    def _pack(self, recipe: Recipe, version: str) -> Path:
-        packed = self._plane.hub.folder / f"{recipe.name}-{version}.tar"
-        with machine(self._plane.hub, "golden", Kind(recipe)) as one:
+    def _pack(self, recipe: Recipe, version: str, packed: Path) -> None:
+        with machine(self._plane.hub, _first(recipe), Kind(recipe)) as one:
             self._install(one, version)
             one.write(f"/etc/systemd/system/{UNIT}.d/quick.conf", self._pace.watchdog)
             timer = "/etc/systemd/system/fleet-agent-deadman.timer.d/quick.conf"
             one.write(timer, self._pace.timer)
             one.run("tar", "-cf", "/root/agent.tar", "-C", "/", *_left_by(version))
             content = one.hub.root / str(one.disk.root / "root/agent.tar").lstrip("/")
-            packed.write_bytes(content.read_bytes())
-        self._packed[recipe.name, version] = packed
-        return packed
+            partial = packed.with_suffix(".partial")
+            partial.write_bytes(content.read_bytes())
+            partial.rename(packed)
 
     def _install(self, one: Machine, version: str) -> None:
         settings = self._pace.settings.items()
