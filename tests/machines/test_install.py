@@ -223,13 +223,36 @@ def test_a_folder_in_which_nothing_may_be_executed_is_refused_before_anything_is
 def test_other_folders_are_kept_by_an_upgrade_and_found_by_the_uninstall(
     plane: ControlPlane, boot: Boot
 ) -> None:
+    """A system whose /usr is read-only, its state on a disk, its configuration behind a link."""
     pi = boot("image-based", Kind())
     before = left_on(pi)
-    folder = "/var/lib/fleet-agent/versions"
-    assert outcome(install(plane, pi, "--versions-folder", folder)) == "installed"
+    state, config = "/var/lib/fleet-agent", "/srv/fleet-agent"
+    link, versions = "/opt/bin/fleet-agent", f"{state}/versions"
+    pi.run("mkdir", "-p", state, config)
+    pi.run("ln", "-s", config, "/etc/fleet-agent")
+    pi.run("mount", "-t", "tmpfs", "tmpfs", state)
+    pi.run("mount", "--bind", "-o", "ro", "/usr", "/usr")
+    places = ("--versions-folder", versions, "--link", link, "--previous", f"{state}/previous")
+    assert outcome(install(plane, pi, *places)) == "installed"
     ran = plane("upgrade", pi.name, "--to", NEXT, "--wait", "--timeout", "60")
     assert ran.status == 0, ran
-    assert pi.run("readlink", "-f", LINK).strip() == f"{folder}/fleet-agent-v{NEXT}"
+    assert pi.run("readlink", "-f", link).strip() == f"{versions}/fleet-agent-v{NEXT}"
+    pi.run("mount", "--bind", f"{versions}/fleet-agent-v{NEXT}", f"{versions}/fleet-agent-v{NEXT}")
+    assert outcome(uninstall(plane, pi)) == "failed"
+    pi.run("umount", f"{versions}/fleet-agent-v{NEXT}")
+    assert outcome(uninstall(plane, pi)) == "uninstalled"
+    assert outcome(uninstall(plane, pi)) == "not there"
+    pi.run("umount", "--lazy", "/usr", state)
+    pi.run("rmdir", state, "/opt/bin")
+    assert left_on(pi) == before
+
+
+def test_what_an_install_that_failed_had_written_is_taken_off_again(
+    plane: ControlPlane, boot: Boot
+) -> None:
+    pi = boot("half", Kind())
+    before = left_on(pi)
+    assert outcome(install(plane, pi, "--set", "upgrade.probation_s=banana")) == "failed"
     assert outcome(uninstall(plane, pi)) == "uninstalled"
     assert left_on(pi) == before
 

@@ -184,9 +184,12 @@ def test_a_program_without_a_digest_is_refused() -> None:
         {"servers": ("http://fleet.example",)},
         {"replaces": ("agent",)},
         {"replaces": ("a b.service",)},
+        {"replaces": ("fleet-agent.service",)},
+        {"replaces": ("fleet-agent-deadman.service",)},
+        {"previous": "/opt/previous"},
     ],
 )
-def test_what_a_unit_could_not_hold_is_refused(named: dict[str, object]) -> None:
+def test_what_would_make_no_sound_unit_is_refused(named: dict[str, object]) -> None:
     with pytest.raises(InvalidValue):
         install(**named)
 

@@ -1,6 +1,7 @@
 """What Ansible is told, and what is made of what it says; without a host."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ import yaml
 from harmony_fleet.cli.showing_install import State, not_heard, of_install, of_uninstall
 from harmony_fleet.install import ROLES, ansible
 from harmony_fleet.install.ansible import AnsibleMissing, Outcome
-from harmony_fleet.install.play_folder import as_yaml
+from harmony_fleet.install.play_folder import Run, as_yaml, prepare
 from harmony_fleet.install.targets import Target
 
 TARGET = Target("pi.example", "pi")
@@ -29,6 +30,16 @@ def test_no_text_of_ours_can_be_taken_for_a_template() -> None:
         "c": {},
         "d": "",
     }
+
+
+def test_an_inventory_s_own_variables_do_not_win_over_what_was_typed(tmp_path: Path) -> None:
+    """Those of a play win over those of its hosts: ansible, *Understanding variable precedence*."""
+    host = Target("pi.example", "pi", {"fleet_agent_state": "absent", "ansible_port": 22})
+    prepare(tmp_path, Run((host,), {"fleet_agent_state": "present"}))
+    (play,) = yaml.load((tmp_path / "playbook.yml").read_text(), Unsafe)  # noqa: S506 - safe
+    inventory = yaml.load((tmp_path / "inventory.yml").read_text(), Unsafe)  # noqa: S506 - safe
+    assert play["vars"] == {"fleet_agent_state": ("unsafe", "present")}
+    assert inventory[play["hosts"]]["hosts"]["pi.example"]["ansible_port"] == 22
 
 
 def test_without_ansible_the_command_to_install_it_is_said(

@@ -73,6 +73,13 @@ def _reaching(command: Command) -> Command:
     help="That leads to the version that runs; the place of a program that is to be taken over.",
 )
 @click.option(
+    "--previous",
+    default="/usr/local/lib/fleet-agent/previous",
+    show_default=True,
+    metavar="PATH",
+    help="The link to the version that a rollback goes back to, in a folder named fleet-agent.",
+)
+@click.option(
     "--replaces",
     multiple=True,
     metavar="UNIT",
@@ -91,6 +98,7 @@ def install(
     pairs: tuple[str, ...],
     versions_folder: str,
     link: str,
+    previous: str,
     replaces: tuple[str, ...],
     new_credentials: bool,
     check: bool,
@@ -110,7 +118,7 @@ def install(
     """
     from harmony_fleet.cli import installing
 
-    places = (versions_folder, link)
+    places = installing.Places(versions_folder, link, previous)
     wanted = installing.Wanted(version, labels, pairs, places, replaces, new_credentials)
     wait_s = None if no_wait or check else timeout
     return installing.install(settings(), _hosts(hosts, access), wanted, check, wait_s)

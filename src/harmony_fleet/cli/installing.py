@@ -59,14 +59,22 @@ class Hosts:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """On a device. As they were typed."""
+
+    versions_folder: str
+    link: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What the devices are to be like. As it was typed."""
 
     version: str | None
     labels: tuple[str, ...]
     pairs: tuple[str, ...]
-    places: tuple[str, str]
-    """The versions' folder, and the link."""
+    places: Places
     replaces: tuple[str, ...]
     new_credentials: bool
 
@@ -87,7 +95,7 @@ def install(
             if not check:
                 results = [_labelled(client, one, labels) for one in results]
         if wait_s is not None:
-            results = _waited(settings, found, results, _Wait(first, wait_s, wanted.places[1]))
+            results = _waited(settings, found, results, _Wait(first, wait_s, wanted.places.link))
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; what is half installed is finished by a second run") from error
     show(settings, results, check)
@@ -138,8 +146,9 @@ def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path
         ca=plane.ca,
         sign=_sign(settings),
         sign_again=wanted.new_credentials,
-        versions_folder=wanted.places[0],
-        link=wanted.places[1],
+        versions_folder=wanted.places.versions_folder,
+        link=wanted.places.link,
+        previous=wanted.places.previous,
         settings=agent_settings(wanted.pairs),
         replaces=wanted.replaces,
     )

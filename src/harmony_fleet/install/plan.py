@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,9 +20,11 @@ from harmony_fleet.contracts.identity import (
 from harmony_fleet.install.files import Delivery, Download, Local, check_place
 from harmony_fleet.install.targets import Variables, is_address
 
+OWN_UNIT: Final = re.compile(r"fleet-agent(-.*)?\.service")
 UNIT: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z:_.@-]{0,200}\.service")
 VERSIONS_FOLDER: Final = "/usr/bin"
 LINK: Final = "/usr/local/bin/fleet-agent"
+PREVIOUS: Final = "/usr/local/lib/fleet-agent/previous"
 OWN_SETTINGS: Final = ("device_id", "paths", "plane.servers", "plane.credentials", "plane.ca")
 """What the install itself decides."""
 
@@ -56,6 +59,8 @@ class Install:
     files: tuple[Delivery, ...] = ()
     versions_folder: str = VERSIONS_FOLDER
     link: str = LINK
+    previous: str = PREVIOUS
+    """The guard's link."""
     settings: Variables = field(default_factory=dict)
     replaces: tuple[str, ...] = ()
     """Units that ran an agent before."""
@@ -63,11 +68,21 @@ class Install:
     def __post_init__(self) -> None:
         check_place(self.versions_folder, "the versions' folder")
         check_place(self.link, "the link")
+        check_place(self.previous, "the guard's link")
+        if PurePosixPath(self.previous).parent.name != "fleet-agent":
+            raise InvalidValue(
+                f"the guard's link {self.previous!r} must lie in a folder named fleet-agent, which "
+                "an uninstall removes whole"
+            )
         for server in self.servers:
             check_server(server)
         for unit in self.replaces:
             if UNIT.fullmatch(unit) is None:
                 raise InvalidValue(f"{unit[:80]!r} is no name of a unit, such as agent.service")
+            if OWN_UNIT.fullmatch(unit) is not None:
+                raise InvalidValue(
+                    f"{unit} is the agent's own unit, which an install goes on with: name none"
+                )
 
 
 def install_variables(install: Install) -> dict[str, Any]:
@@ -83,6 +98,7 @@ def install_variables(install: Install) -> dict[str, Any]:
         "fleet_agent_files": [one.form() for one in install.files],
         "fleet_agent_versions_folder": install.versions_folder,
         "fleet_agent_link": install.link,
+        "fleet_agent_previous": install.previous,
         "fleet_agent_settings": dict(install.settings),
         "fleet_agent_replaces": list(install.replaces),
     }

@@ -5,6 +5,7 @@ be taken for a template.
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ inventory = {folder}/inventory.yml
 forks = {forks}
 timeout = {timeout}
 gathering = explicit
+# A device may say of itself what it likes: none of it is a variable of ours.
+inject_facts_as_vars = False
 retry_files_enabled = False
 nocows = True
 localhost_warning = False
@@ -47,10 +50,14 @@ control_path_dir = {folder}/ssh
 # without a word, its power with it, is given up after half a minute.
 ssh_args = -o ControlMaster=auto -o ControlPersist=15s -o BatchMode=yes {alive}
 """
+HERE: Final = "localhost"
+TARGETS: Final = "fleet_targets"
+"""The group of the devices: this machine is a host as well, where their keys are signed."""
 PLAYBOOK: Final = """\
 - name: Devices
-  hosts: all
+  hosts: {group}
   gather_facts: false
+  vars: {variables}
   tasks:
     - name: Play the role
       ansible.builtin.import_role: {{name: fleet_agent, tasks_from: {entry}}}
@@ -61,7 +68,7 @@ PLAYBOOK: Final = """\
 class Run:
     targets: Sequence[Target]
     variables: Mapping[str, Any]
-    """For all of them."""
+    """For all of them; an inventory's own do not win over these."""
     check: bool = False
     entry: str = "main"
     """Which of the role's task files."""
@@ -79,14 +86,22 @@ def prepare(folder: Path, asked: Run) -> None:
         alive=ALIVE,
     )
     (folder / "ansible.cfg").write_text(configuration, encoding="utf-8")
-    (folder / "playbook.yml").write_text(PLAYBOOK.format(entry=asked.entry), encoding="utf-8")
+    playbook = PLAYBOOK.format(
+        group=TARGETS, variables=as_yaml(dict(asked.variables)), entry=asked.entry
+    )
+    (folder / "playbook.yml").write_text(playbook, encoding="utf-8")
     (folder / "inventory.yml").write_text(_inventory(asked), encoding="utf-8")
 
 
 def _inventory(asked: Run) -> str:
-    """Ours are no templates, whatever stands in them; an inventory's own variables may be."""
+    """Ours are no templates, whatever stands in them; an inventory's own variables may be.
+
+    Without a `localhost` of ours, Ansible would take a device that is named 127.0.0.1 for it.
+    """
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    ours = {} if HERE in {one.host for one in asked.targets} else {HERE: here}
     hosts = ", ".join(f"{json.dumps(one.host)}: {_host_variables(one)}" for one in asked.targets)
-    return f"all: {{vars: {as_yaml(dict(asked.variables))}, hosts: {{{hosts}}}}}\n"
+    return f"ungrouped: {{hosts: {as_yaml(ours)}}}\n{TARGETS}: {{hosts: {{{hosts}}}}}\n"
 
 
 def _host_variables(target: Target) -> str:

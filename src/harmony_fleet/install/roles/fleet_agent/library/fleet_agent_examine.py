@@ -99,7 +99,9 @@ def main() -> None:
 
 
 def present(asked: dict[str, Any], places: Places) -> dict[str, Any]:
-    obstacle = machine() or room(places, asked["size_bytes"]) or others(places, asked["replaces"])
+    there = sha256(places.version(asked["version"])) == asked["sha256"]
+    needed = SPACE_BYTES + (0 if there else 2 * asked["size_bytes"])
+    obstacle = machine() or room(places, needed) or others(places, asked["replaces"])
     if obstacle:
         return {"obstacle": obstacle}
     found = look(places, asked["version"])
@@ -174,7 +176,8 @@ def machine() -> str:
     return ""
 
 
-def room(places: Places, size_bytes: int) -> str:
+def room(places: Places, needed_bytes: int) -> str:
+    """For what is brought, and for what is kept of a program that was there."""
     own = (places.state, places.previous.parent)
     for folder in own:
         if folder.name != NAME:
@@ -185,7 +188,7 @@ def room(places: Places, size_bytes: int) -> str:
             return f"{folder} is on a read-only file system: choose another folder"
         if folder == places.versions and disk.f_flag & os.ST_NOEXEC:
             return f"{folder} is on a file system mounted noexec: choose another folder"
-        if disk.f_bavail * disk.f_frsize < 2 * size_bytes + SPACE_BYTES:
+        if disk.f_bavail * disk.f_frsize < needed_bytes:
             return f"the disk of {folder} is full: free some space on it"
     return ""
 
@@ -303,11 +306,12 @@ def absent(places: Places) -> dict[str, Any]:
     if os.geteuid() != 0:
         return {"obstacle": machine(), "units": [], "unit_files": [], "paths": []}
     configured(places)
+    found = {path: None for path in own_paths(places) if os.path.lexists(path)}
     return {
-        "obstacle": "",
+        "obstacle": elsewhere(places),
         "units": sorted(loaded(), key=stop_order),
         "unit_files": sorted(map(str, unit_files())),
-        "paths": sorted(str(path) for path in own_paths(places) if os.path.lexists(path)),
+        "paths": [str(path) for path in found],
     }
 
 
@@ -326,13 +330,41 @@ def configured(places: Places) -> None:
 
 
 def own_paths(places: Places) -> Iterator[Path]:
-    """A folder goes whole only where it is named as ours are."""
-    yield from (places.link, places.config)
-    yield from (one for one in (places.state, places.previous.parent) if one.name == NAME)
-    if places.previous.parent.name != NAME:
-        yield places.previous
+    """The configuration, which alone names the others, goes last: one that breaks off is repeated.
+
+    A folder goes whole only where it is named as ours are.
+    """
+    yield places.link
     for pattern in (f"{NAME}-v[0-9]*", f".{NAME}-v[0-9]*"):
-        yield from places.versions.glob(pattern)
+        yield from sorted(places.versions.glob(pattern))
+    yield places.previous
+    for folder in (places.previous.parent, places.state):
+        if folder.name == NAME:
+            yield from whole(folder)
+    yield from whole(places.config)
+
+
+def whole(folder: Path) -> Iterator[Path]:
+    """What a link leads to goes before the link; a disk that is mounted there stays, empty."""
+    real = Path(os.path.realpath(folder))
+    if real.is_mount():
+        yield from sorted(real.iterdir())
+    else:
+        yield real
+    if folder.is_symlink():
+        yield folder
+
+
+def elsewhere(places: Places) -> str:
+    """A folder that would go whole, though it may be somebody else's as well."""
+    for folder in (places.previous.parent, places.state, places.config):
+        real = Path(os.path.realpath(folder))
+        if folder.name == NAME and real.name != NAME and real.exists():
+            return (
+                f"{folder} leads to {real}, which may hold what is not the agent's: remove what "
+                f"is the agent's there, and the link {folder}, by hand; then repeat this"
+            )
+    return ""
 
 
 def unit_files() -> Iterator[Path]:

@@ -62,7 +62,8 @@ def decide(found: Found, wanted: Wanted, link: str) -> Decision:
     if found.attempt_open:
         return Decision(
             "an upgrade of this device may still have to be undone, which an install disturbs: "
-            "wait until it has ended, or abort it"
+            "wait until it has ended, or abort it; where no agent is alive there to end it, "
+            "uninstall it first"
         )
     if found.place == FOLDER:
         return Decision(f"{link} is a folder, where the agent's link is to be: remove it")
