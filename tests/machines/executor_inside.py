@@ -60,6 +60,9 @@ print("environment", os.environ.get("GIVEN"), "home", home, file=sys.stderr, flu
 if sys.argv[1] == "--self-test":
     if behaviour == "hangs_in_self_test":
         hang(deaf=True)
+    if behaviour == "excuses_itself":
+        print("x: Main process exited, code=exited, status=226/NAMESPACE", file=sys.stderr)
+        sys.exit(-1)
     sys.exit(behaviour in ("fails_self_test", "shows"))
 if sys.argv[1] == "guard":
     if behaviour == "hangs_in_self_test":
@@ -78,6 +81,15 @@ kill -9 $$
 """
 SHOWS = "shows"
 """Fails its self-test, so that what it saw is told."""
+EXCUSES_ITSELF = "excuses_itself"
+"""Fails it by a status, and with a line, that look like systemd's own."""
+WRONG_UNITS = {
+    "does not start again": UNIT.replace("Restart=always", "Restart=on-failure"),
+    "after exit status 75": f"{UNIT}[Service]\nRestartPreventExitStatus=1 75\n",
+    "arguments, which": UNIT.replace("/contract\n", "/contract --set log_level=DEBUG\n"),
+    "not /usr/local/bin/contract": UNIT.replace("/local/bin/contract", "/bin/contract"),
+}
+"""By what is said of it."""
 
 
 class World:
@@ -161,7 +173,10 @@ async def no_unit_is_left_whatever_became_of_what_was_run(world: World) -> None:
 
 
 async def a_candidate_outlives_the_permanent_units_restart_and_stop(world: World) -> None:
-    install("[Service]\nExecStart=/bin/sleep infinity\n")
+    primary = world.paths.link
+    primary.write_text("#!/bin/sh\nexec sleep infinity\n")
+    primary.chmod(0o755)
+    install(f"[Service]\nExecStart={primary}\nRestart=always\n")
     artifact = await world.publish(VERSION, Behaviour.GOOD)
     await world.executor.stage(VERSION, artifact, lambda _: None)
     systemctl("start", "contract.service")
@@ -171,6 +186,7 @@ async def a_candidate_outlives_the_permanent_units_restart_and_stop(world: World
         systemctl(verb, "contract.service")
         assert shown("contract-candidate.service", "MainPID") == pid, verb
     await world.executor.stop_candidate()
+    primary.unlink()
 
 
 async def the_log_of_one_candidate_is_not_told_as_that_of_the_next(world: World) -> None:
@@ -222,6 +238,36 @@ async def settings_that_cannot_be_set_up_are_the_devices_fault(world: World) -> 
     assert units() == [], units()
 
 
+async def a_unit_that_would_not_start_what_is_tried_is_the_devices_fault(world: World) -> None:
+    """Once committed, nobody would start it, or another program."""
+    artifact = await world.publish(VERSION, Behaviour.GOOD)
+    await world.executor.stage(VERSION, artifact, lambda _: None)
+    for words, unit in WRONG_UNITS.items():
+        install(unit)
+        for step in (
+            world.executor.self_test(VERSION, LONG_S),
+            world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S),
+        ):
+            fault = await fault_of(step)
+            assert fault.cause is CauseKind.DEVICE_FAULT, fault
+            assert words in fault.sentence, fault
+    (UNITS / "contract.service").unlink()
+    (UNITS / "contract.service").symlink_to("/dev/null")
+    reload()
+    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
+    (UNITS / "contract.service").unlink()
+    assert fault.cause is CauseKind.DEVICE_FAULT, fault
+    assert "it is masked" in fault.sentence, fault
+    assert units() == [], units()
+
+
+async def a_version_that_ends_as_if_systemd_had_failed_is_not_excused(world: World) -> None:
+    artifact = await world.publish(VERSION, EXCUSES_ITSELF)
+    await world.executor.stage(VERSION, artifact, lambda _: None)
+    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
+    assert fault.cause is CauseKind.SELF_TEST_FAILED, fault
+
+
 async def without_its_commands_systemd_is_the_devices_fault(world: World) -> None:
     artifact = await world.publish(VERSION, Behaviour.GOOD)
     await world.executor.stage(VERSION, artifact, lambda _: None)
@@ -263,6 +309,8 @@ OURS = (
     a_device_whose_unit_is_missing_is_the_devices_fault,
     a_setting_that_no_transient_unit_takes_is_the_devices_fault,
     settings_that_cannot_be_set_up_are_the_devices_fault,
+    a_unit_that_would_not_start_what_is_tried_is_the_devices_fault,
+    a_version_that_ends_as_if_systemd_had_failed_is_not_excused,
     without_its_commands_systemd_is_the_devices_fault,
     a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing,
     who_is_killed_in_a_self_test_leaves_it_to_its_limit_alone,
@@ -301,7 +349,8 @@ def lay_over(command: str, script: str) -> None:
 
 
 def begin(unit: str, *argv: str) -> None:
-    subprocess.run(["systemd-run", "--quiet", f"--unit={unit}", "--", *argv], check=True)
+    words = ["systemd-run", "--quiet", f"--unit={unit}", "--property=TimeoutStopSec=1", "--"]
+    subprocess.run([*words, *argv], check=True)
 
 
 def shown(unit: str, name: str) -> str:

@@ -71,6 +71,16 @@ def test_a_folder_of_versions_that_cannot_be_written_fails_an_upgrade_before_any
     device.settled(FROM)
 
 
+def test_folders_that_are_gone_keep_no_agent_from_its_start(install: Install) -> None:
+    device = install(Kind(), FROM)
+    device.machine.run("rm", "-r", "/usr/local/lib/fleet-agent", "/var/lib/fleet-agent")
+    before = device.machine.show(UNIT, "InvocationID")
+    device.machine.systemctl("restart", UNIT)
+    assert device.machine.show(UNIT, "ActiveState") == "active", device.story()
+    assert device.machine.show(UNIT, "InvocationID") != before
+    eventually(lambda: device.current() == FROM, "it is heard", device.story)
+
+
 def test_the_first_upgrade_over_a_plain_file_keeps_it_and_can_go_back_to_it(
     install: Install,
 ) -> None:

@@ -103,6 +103,13 @@ def found_wrong(device: Machine) -> str:
     return device.run("sh", "-c", 'systemd-analyze verify "$@" 2>&1', "sh", *UNITS)
 
 
+def test_the_timer_waits_for_no_clock_that_is_set_over_a_network(device: Machine) -> None:
+    """A device without one would have nobody to look after its upgrade."""
+    awaited = device.show("fleet-agent-deadman.timer", "After").split()
+    assert "sysinit.target" in awaited
+    assert not {"time-sync.target", "time-set.target"} & set(awaited)
+
+
 @pytest.mark.parametrize("unit", ["fleet-agent.service", "fleet-agent-deadman.service"])
 def test_no_more_is_exposed_than_is_documented(device: Machine, unit: str) -> None:
     said = device.run("systemd-analyze", "security", "--no-pager", unit)

@@ -119,6 +119,45 @@ def test_a_self_test_passes_changes_nothing_and_sends_no_heartbeat() -> None:
     asyncio.run(check())
 
 
+def test_beside_the_agent_that_runs_no_other_one_can_be_started_by_hand() -> None:
+    """It would be a second one that decides between commit and revert."""
+
+    async def check() -> None:
+        async with device() as one, notified(one) as agent:
+            before = one.files()
+            by_hand, guard = await one.run(), await one.run("guard")
+            assert (by_hand.returncode, guard.returncode) == (1, 0)
+            assert "runs already" in by_hand.stderr
+            assert "Traceback" not in by_hand.stderr
+            assert one.files() == before
+            assert agent.poll() is None
+
+    asyncio.run(check())
+
+
+def test_an_agent_that_the_service_manager_starts_is_never_held_up() -> None:
+    """Whatever holds its place: a process that no signal ends, as one that waits for its disk."""
+
+    async def check() -> None:
+        async with device() as one, notified(one), notified(one) as second:
+            assert second.poll() is None
+
+    asyncio.run(check())
+
+
+@asynccontextmanager
+async def notified(one: Device) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """Started as a service manager does, until it is ready."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind("")
+        listening.settimeout(LIMIT_S)
+        address = "@" + listening.getsockname()[1:].decode()
+        async with one.running(NOTIFY_SOCKET=address) as agent:
+            while b"READY=1" not in await asyncio.to_thread(listening.recv, 4096):
+                pass
+            yield agent
+
+
 def test_a_self_test_says_what_would_not_work() -> None:
     async def check() -> None:
         async with device() as one:

@@ -48,7 +48,7 @@ async def expired(one: Device) -> int:
 
 def ago(seconds: float) -> float:
     """On the boot clock; below zero where the machine has not been up for so long."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - seconds
+    return time.clock_gettime(time.CLOCK_MONOTONIC) - seconds
 
 
 def commit(one: Device) -> None:

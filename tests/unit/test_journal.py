@@ -18,6 +18,7 @@ from harmony_fleet.agent.upgrade import durable
 from harmony_fleet.agent.upgrade.boot_time import BootTime
 from harmony_fleet.agent.upgrade.durable import RESERVE_BYTES, temporary
 from harmony_fleet.agent.upgrade.events import (
+    JournalAbsent,
     JournalRead,
     JournalUnreadable,
 )
@@ -157,6 +158,13 @@ def test_bytes_made_to_trip_the_reader_are_only_unreadable(store: FileJournal, d
     store.path.write_bytes(data)
     assert isinstance(store.read(), JournalUnreadable)
     assert [path.read_bytes() for path in aside(store)] == [data]
+
+
+def test_without_its_folder_there_is_no_journal_and_none_is_written(store: FileJournal) -> None:
+    store.folder.rmdir()
+    assert isinstance(store.read(), JournalAbsent)
+    with pytest.raises(JournalUnwritable):
+        store.write(FIRST)
 
 
 def test_a_folder_in_the_journals_place_is_moved_aside(store: FileJournal) -> None:

@@ -258,6 +258,13 @@ def test_closing_an_attempt_takes_the_marks_of_the_dead_man_timer_with_it(layout
     assert [path.name for path in layout.paths.state.iterdir()] == ["journal.json"]
 
 
+def test_a_folder_in_the_links_place_is_a_fault_before_anything_is_changed(layout: Layout) -> None:
+    layout.paths.link.mkdir()
+    with pytest.raises(UpgradeFault, match=r"is a folder.*remove it") as raised:
+        layout.capture_revert_target("1.0.0")
+    assert raised.value.cause is CauseKind.DEVICE_FAULT
+
+
 def test_a_fault_names_the_path_and_what_to_do(layout: Layout) -> None:
     layout.paths.state.rmdir()
     for step in (layout.open_attempt, layout.close_attempt, layout.make_durable):

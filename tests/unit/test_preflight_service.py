@@ -88,6 +88,8 @@ def test_either_way_of_starting_again_after_75_will_do(starts_again: dict[str, s
     ("changed", "words"),
     [
         ({"Restart": "on-failure", "RestartForceExitStatus": "1 2"}, "after exit status 75"),
+        ({"RestartPreventExitStatus": "1 75"}, "after exit status 75"),
+        ({"ExecStart": f"{{ path={LINK} ; argv[]={LINK} --set a=b ; }}"}, "--set a=b: arguments"),
         ({"ExecStart": "{ path=/opt/x ; argv[]=/opt/x ; }"}, f"starts /opt/x, not {LINK}"),
         ({"ExecStart": ""}, "nothing that is understood"),
     ],

@@ -1,4 +1,8 @@
-"""The device's clocks: the boot clock for durations, the wall clock for people only."""
+"""The device's clocks: the boot clock for durations, the wall clock for people only.
+
+The boot clock is CLOCK_MONOTONIC of clock_gettime(2): seconds since the boot, but for those in
+which the machine slept. A version that slept was not out of contact.
+"""
 
 import time
 from datetime import UTC, datetime
@@ -20,7 +24,7 @@ class BootClock:
             raise ConfigError(f"no boot id in {boot_id_file}: {error}") from error
 
     def boot_time(self) -> BootTime:
-        return BootTime(self.boot_id, time.clock_gettime(time.CLOCK_BOOTTIME))
+        return BootTime(self.boot_id, time.clock_gettime(time.CLOCK_MONOTONIC))
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # the guard needs this clock, and no event loop

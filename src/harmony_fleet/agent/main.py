@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harmony_fleet.agent.upgrade.record import Journal
     from harmony_fleet.agent.upgrade.upgrading import Device
 
+logger = logging.getLogger(__name__)
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
@@ -94,15 +96,20 @@ def _self_test(settings: config.Config, as_json: bool) -> int:
 
 
 def _guard(settings: config.Config, dry_run: bool, expired: bool) -> int:
+    from harmony_fleet.agent.alone import holding
     from harmony_fleet.agent.upgrade import guard_command
 
     ports = _guard_ports(settings)
     files = guard_command.Files(settings.paths.state)
     if dry_run:
         return guard_command.dry_run(ports)
-    if not expired:
+    if expired:
+        return _expired(settings, ports, files)
+    with holding(settings.paths.state) as alone:
+        if not alone:
+            logger.info("the agent of this device runs: a guard stands before its start")
+            return 0
         return guard_command.run_guard(ports, files)
-    return _expired(settings, ports, files)
 
 
 def _expired(settings: config.Config, ports: "GuardPorts", files: "Files") -> int:
@@ -176,6 +183,7 @@ async def _candidate(settings: config.Config, upgrade_id: str) -> int:
 async def _primary(settings: config.Config) -> int:
     import asyncio
 
+    from harmony_fleet.agent.alone import AnotherRuns, holding
     from harmony_fleet.agent.primary import Primary
 
     def device() -> "Device":
@@ -183,11 +191,17 @@ async def _primary(settings: config.Config) -> int:
 
         return installed(settings)
 
-    primary = Primary(settings, device)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, primary.stop)
-    return await primary.run()
+    with holding(settings.paths.state) as alone:
+        if not alone and "NOTIFY_SOCKET" not in os.environ:
+            raise AnotherRuns(
+                "the agent of this device runs already, under its service manager: two would undo "
+                "each other's work. Ask it by `systemctl status fleet-agent`, or stop it first"
+            )
+        primary = Primary(settings, device)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, primary.stop)
+        return await primary.run()
 
 
 async def _until_signal(work: Coroutine[None, None, None]) -> int:

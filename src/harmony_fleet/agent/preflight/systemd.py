@@ -3,7 +3,6 @@
 The unit's name and all that is asked are parameters; `read_unit` is pure.
 """
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -12,20 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from harmony_fleet.agent.preflight.service import Manager, Unit
+from harmony_fleet.agent.upgrade import permanent_unit
 
 NAME: Final = "systemd"
 ANSWER_LIMIT_S: Final = 10.0
-EXIT_RESTART: Final = "75"
-"""With which a primary that has committed leaves, to be started again through the link."""
 
 PROPERTIES: Final = (
-    *("LoadState", "ActiveState", "MainPID", "ExecStart"),
-    *("Restart", "RestartForceExitStatus", "NeedDaemonReload"),
+    *permanent_unit.PROPERTIES,
+    *("ActiveState", "MainPID", "NeedDaemonReload"),
     *("ExecStartPre", "StartLimitIntervalUSec"),
 )
-
-_PATH: Final = re.compile(r"(?:^|[{; ])path=([^;]+?) *;")
-"""In a command as `systemctl show` writes it: `{ path=/bin/x ; argv[]=/bin/x ; … }`."""
 
 _AGAIN: Final = "remove the drop-in that does it, or install the device again"
 _CHANGED: Final = "was changed on disk since it was loaded: run `systemctl daemon-reload`"
@@ -93,23 +88,13 @@ def read_unit(asked: Systemd, shown: str) -> Unit:
         state,
         running=state == "active",
         main_pid=int(main_pid) if main_pid.isdecimal() and main_pid != "0" else None,
-        flaws=tuple(_unit_flaws(found, str(asked.link))),
+        flaws=tuple(permanent_unit.flaws(found, str(asked.link))),
         remarks=tuple(_remarks(asked, found, _properties(timer))),
     )
 
 
 def _properties(shown: str) -> dict[str, str]:
     return {key: text for key, _, text in (line.partition("=") for line in shown.splitlines())}
-
-
-def _unit_flaws(found: Mapping[str, str], link: str) -> Iterator[str]:
-    started = _PATH.search(found.get("ExecStart", ""))
-    if started is None or started[1] != link:
-        what = started[1] if started else "nothing that is understood here"
-        yield f"starts {what}, not {link}"
-    forced = found.get("RestartForceExitStatus", "").split()
-    if found.get("Restart") != "always" and EXIT_RESTART not in forced:
-        yield f"does not start again after exit status {EXIT_RESTART}"
 
 
 def _remarks(asked: Systemd, unit: Mapping[str, str], timer: Mapping[str, str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Instants on the boot clock, which runs on while the machine sleeps and never jumps."""
+"""Instants on the boot clock, which stands still while the machine sleeps, and never jumps."""
 
 from dataclasses import dataclass
 

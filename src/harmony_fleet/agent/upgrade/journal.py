@@ -45,7 +45,10 @@ def reserve_in(folder: Path) -> durable.Reserve:
 
 @dataclass(frozen=True)
 class FileJournal:
-    """`journal.json` in `folder`, which must exist, and of which this is the only writer."""
+    """`journal.json` in `folder`, of which this is the only writer.
+
+    Without that folder there is none, and none can be written.
+    """
 
     folder: Path
     new_id: Callable[[], str]
@@ -97,8 +100,10 @@ class FileJournal:
 
     def _kept(self) -> list[int]:
         """The numbers of those moved aside, oldest first."""
-        found = (_ASIDE.fullmatch(entry.name) for entry in self.folder.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        with suppress(FileNotFoundError):
+            found = (_ASIDE.fullmatch(entry.name) for entry in self.folder.iterdir())
+            return sorted(int(match[1]) for match in found if match)
+        return []
 
 
 def _decoded(data: bytes) -> Journal:

@@ -79,9 +79,13 @@ class Layout:
     def capture_revert_target(self, version: str) -> None:
         """A copy, not a hard link: who overwrites the link's place in place must not reach it.
 
-        Raises UpgradeFault also where another program is kept as `version` already.
+        Raises UpgradeFault also where another program is kept as `version` already, or where no
+        link could ever take the place of what is there.
         """
         place, kept = self.paths.link, self.path_of(version)
+        if place.is_dir() and not place.is_symlink():
+            sentence = f"{place} is a folder, where the program's link is to be: remove it"
+            raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence)
         with self._writing, _faults("keep the installed program as", kept):
             if place.is_symlink() or not place.is_file():
                 return

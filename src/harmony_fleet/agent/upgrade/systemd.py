@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from harmony_fleet.agent.upgrade import systemctl
+from harmony_fleet.agent.upgrade import permanent_unit, systemctl
 from harmony_fleet.agent.upgrade.layout import Layout
 from harmony_fleet.agent.upgrade.ports import UpgradeFault
 from harmony_fleet.agent.upgrade.staging import ProgramOnDisk
@@ -98,7 +98,7 @@ class SystemdExecutor(ProgramOnDisk):
             return
         await self.stop_candidate()
         evidence = await self.candidate_log()
-        self._blame_the_device(self._candidate, evidence)
+        await self._blame_the_device(self._candidate_log, evidence)
         sentence = f"version {version} did not get ready as candidate within {ready_limit_s:g} s"
         raise UpgradeFault(CauseKind.CANDIDATE_START_FAILED, sentence, evidence)
 
@@ -142,17 +142,24 @@ class SystemdExecutor(ProgramOnDisk):
         timed_out = loop.time() - began >= limit_s
         await _device(_end(unit))
         evidence = clip(await log.read(), MAX_EVIDENCE)
-        self._blame_the_device(unit, evidence)
+        await self._blame_the_device(log, evidence)
         return _Failed(timed_out, evidence)
 
-    def _blame_the_device(self, unit: str, evidence: str) -> None:
+    async def _blame_the_device(self, log: Log, evidence: str) -> None:
         """Where the program never began, as its settings cannot be had. Raises UpgradeFault."""
-        if (flaw := not_set_up(evidence)) is not None:
+        if (flaw := not_set_up(await log.of_systemd())) is not None:
             sentence = (
-                f"systemd could not start {unit} with the settings of {self._permanent} "
+                f"systemd could not start {log.unit} with the settings of {self._permanent} "
                 f"({flaw}): look at its drop-ins"
             )
             raise UpgradeFault(CauseKind.DEVICE_FAULT, sentence, evidence)
+
+    async def _check_permanent(self) -> None:
+        """Raises SystemdUnavailable: it would not start what is tried here."""
+        found = await systemctl.properties(self._permanent, *permanent_unit.PROPERTIES)
+        for flaw in permanent_unit.flaws(found, str(self._layout.paths.link)):
+            how = "remove the drop-in that does it, or install the device again"
+            raise SystemdUnavailable(f"{self._permanent} {flaw}: {how}")
 
     async def _start(self, transient: Transient) -> bool:
         """Whether it started; if not, it may still be about to end.
@@ -164,6 +171,7 @@ class SystemdExecutor(ProgramOnDisk):
         if said.status != 0:
             why = f"systemd knows no {self._permanent}: install the agent's unit ({said.errors})"
             raise SystemdUnavailable(why)
+        await self._check_permanent()
         argv = command(transient, service_settings(said.output))
         try:
             started = await systemctl.run(argv, transient.start_limit_s + END_LIMIT_S)

@@ -11,9 +11,9 @@ LINES: Final = 60
 GUARD_LIMIT_S: Final = 5.0
 """The guard has twenty seconds, and better things to do."""
 _SET_UP: Final = re.compile(
-    r"^\S+: Main process exited, code=exited, status=(2\d\d/[A-Z_]+)$", re.M
+    r"^\S+: Main process exited, code=exited, status=(2(?:[0-3]\d|4[0-3])/[A-Z_]+)$", re.M
 )
-"""As of systemd.exec(5), *Process Exit Codes*: what failed before the program had begun."""
+"""As of systemd.exec(5), *Process Exit Codes*: 200 to 243 failed before the program had begun."""
 _OF_THE_PROGRAM: Final = "203/EXEC"
 """It cannot be executed, which may be the fault of its file."""
 
@@ -22,7 +22,7 @@ class Log:
     """Of the run of a unit that follows `begin`. Never raises: without a journal it is empty."""
 
     def __init__(self, unit: str) -> None:
-        self._unit, self._cursor = unit, ""
+        self.unit, self._cursor = unit, ""
 
     async def begin(self) -> None:
         self._cursor = ""
@@ -32,8 +32,15 @@ class Log:
 
     async def read(self) -> str:
         await _journal("--sync")
-        since = [f"--after-cursor={self._cursor}"] if self._cursor else ["--boot"]
-        return await _journal(*_end_of(self._unit), *since)
+        return await _journal(*_end_of(self.unit), *self._since)
+
+    async def of_systemd(self) -> str:
+        """What systemd itself says of the unit, and no program: the journal knows who wrote it."""
+        return await _journal("--output=cat", *self._since, "_PID=1", f"UNIT={self.unit}")
+
+    @property
+    def _since(self) -> list[str]:
+        return [f"--after-cursor={self._cursor}"] if self._cursor else ["--boot"]
 
 
 def not_set_up(log: str) -> str | None:
