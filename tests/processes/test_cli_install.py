@@ -44,6 +44,8 @@ def fleet(tmp_path: Path, script: Script, capfd: pytest.CaptureFixture[str]) -> 
         (["pi=No Id"], "is not a device id"),
         ([], "name at least one host"),
         (["pi", "--set", "device_id=x"], "the install decides it"),
+        (["pi", "--set", "a=[1979-05-27]"], "is a date or a time"),
+        (["all=pi"], "a group of Ansible's own"),
         (["pi", "--label", "a b=c"], "is not a label's key"),
         (["pi", "--versions-folder", "bin"], "needs an absolute path"),
         (["pi", "--replaces", "agent"], "is no name of a unit"),
@@ -112,3 +114,7 @@ def test_an_inventory_is_read_by_ansible_itself(fleet: Cli, tmp_path: Path) -> N
     ran = fleet("device", "install", "--inventory", str(inventory), "gw-9")
     assert ran.status == 2
     assert "no host and no group 'gw-9'" in ran.err
+
+    ran = fleet("device", "install", "--inventory", str(inventory), "gateways=gw-9")
+    assert ran.status == 2
+    assert "'gateways' is a group of the inventory" in ran.err

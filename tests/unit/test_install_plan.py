@@ -111,6 +111,19 @@ def test_a_device_id_that_is_typed_wins_over_the_inventory_s() -> None:
     assert one.device_id == "other"
 
 
+def test_a_group_is_no_single_device() -> None:
+    with pytest.raises(InvalidValue, match=r"'pis' is a group of the inventory.*HOST=DEVICE"):
+        targets(["pis=other"], Access(), INVENTORY, named=True)
+
+
+@pytest.mark.parametrize("host", ["all", "ungrouped"])
+def test_a_host_cannot_be_called_as_ansible_calls_its_own_groups(host: str) -> None:
+    with pytest.raises(InvalidValue, match=f"{host}.* a group of Ansible's own"):
+        targets([f"{host}=pi"], Access(), None, named=True)
+    with pytest.raises(InvalidValue, match=f"{host}.* a group of Ansible's own"):
+        targets([host], Access(), Inventory({host: {}}, {"all": (host,)}), named=False)
+
+
 def test_a_name_that_is_not_in_the_inventory_is_refused() -> None:
     with pytest.raises(InvalidValue, match="'pi-9'"):
         targets(["pi-9"], Access(), INVENTORY, named=True)
@@ -127,8 +140,21 @@ def test_settings_are_toml_or_the_text_that_they_are() -> None:
     }
 
 
-def test_a_setting_that_toml_takes_for_a_time_or_a_table_stays_text() -> None:
-    assert settings(["a=1979-05-27", "b={x=1}"]) == {"a": "1979-05-27", "b": "{x=1}"}
+def test_a_setting_that_toml_takes_for_a_table_stays_text() -> None:
+    assert settings(["b={x=1}"]) == {"b": "{x=1}"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1979-05-27", "07:32:00", "[1979-05-27T07:32:00Z]", "[1, [07:32:00]]", "[{x=1979-05-27}]"],
+)
+def test_a_date_or_a_time_is_refused_wherever_it_stands_in_a_setting(text: str) -> None:
+    with pytest.raises(InvalidValue, match=r"section\.a: .* is a date or a time.*quotes"):
+        settings([f"section.a={text}"])
+
+
+def test_a_date_in_quotes_is_text() -> None:
+    assert settings(['a=["1979-05-27"]']) == {"a": ["1979-05-27"]}
 
 
 @pytest.mark.parametrize(
@@ -181,6 +207,8 @@ def test_a_program_without_a_digest_is_refused() -> None:
         {"versions_folder": "/with a space"},
         {"versions_folder": "/with%specifier"},
         {"versions_folder": "/up/../there"},
+        {"versions_folder": "/"},
+        {"link": "//"},
         {"servers": ("http://fleet.example",)},
         {"replaces": ("agent",)},
         {"replaces": ("a b.service",)},
@@ -192,6 +220,13 @@ def test_a_program_without_a_digest_is_refused() -> None:
 def test_what_would_make_no_sound_unit_is_refused(named: dict[str, object]) -> None:
     with pytest.raises(InvalidValue):
         install(**named)
+
+
+@pytest.mark.parametrize("typed", ["/usr/bin/", "/usr/bin//", "//usr//./bin/."])
+def test_a_place_is_taken_as_the_path_that_it_means(typed: str) -> None:
+    variables = install_variables(install(versions_folder=typed, link=f"{typed}/fleet-agent/"))
+    assert variables["fleet_agent_versions_folder"] == "/usr/bin"
+    assert variables["fleet_agent_link"] == "/usr/bin/fleet-agent"
 
 
 def test_a_unit_that_is_replaced_is_named_in_full() -> None:

@@ -95,7 +95,7 @@ def install(
             if not check:
                 results = [_labelled(client, one, labels) for one in results]
         if wait_s is not None:
-            results = _waited(settings, found, results, _Wait(first, wait_s, wanted.places.link))
+            results = _waited(settings, found, results, _Wait(first, wait_s, asked.link))
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; what is half installed is finished by a second run") from error
     show(settings, results, check)

@@ -120,7 +120,10 @@ class Delivery:
 
 
 def check_place(path: str, name: str) -> str:
-    """Raises InvalidValue unless it can stand in a unit's file, and in a command, as it is."""
+    """The path that is meant: without a slash at its end, one too many, or a dot between two.
+
+    Raises InvalidValue unless it can stand in a unit's file, and in a command, as it is.
+    """
     _check_absolute(path, name)
     if (
         not path.isascii()
@@ -128,7 +131,9 @@ def check_place(path: str, name: str) -> str:
         or set(path) & set(" \t\"'\\%$;*?[]{}()<>|&!`#~")
     ):
         raise InvalidValue(f"{name} {path!r} holds a character that a unit's file does not take")
-    return path
+    if not (parts := Path(path).parts[1:]):
+        raise InvalidValue(f"{name} cannot be {path!r}: name a path below it")
+    return f"/{'/'.join(parts)}"
 
 
 def _check_absolute(path: str, name: str) -> None:

@@ -3,10 +3,11 @@
 Everything is checked here, before any device is touched.
 """
 
+import datetime as dt
 import ipaddress
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -27,6 +28,13 @@ LINK: Final = "/usr/local/bin/fleet-agent"
 PREVIOUS: Final = "/usr/local/lib/fleet-agent/previous"
 OWN_SETTINGS: Final = ("device_id", "paths", "plane.servers", "plane.credentials", "plane.ca")
 """What the install itself decides."""
+_PLACES: Final = {
+    "versions_folder": "the versions' folder",
+    "link": "the link",
+    "previous": "the guard's link",
+}
+_TIMES: Final = (dt.date, dt.time)
+"""Of TOML's types; a date with a time is a date, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +74,8 @@ class Install:
     """Units that ran an agent before."""
 
     def __post_init__(self) -> None:
-        check_place(self.versions_folder, "the versions' folder")
-        check_place(self.link, "the link")
-        check_place(self.previous, "the guard's link")
+        for name, words in _PLACES.items():
+            object.__setattr__(self, name, check_place(getattr(self, name), words))
         if PurePosixPath(self.previous).parent.name != "fleet-agent":
             raise InvalidValue(
                 f"the guard's link {self.previous!r} must lie in a folder named fleet-agent, which "
@@ -123,6 +130,8 @@ def uninstall_variables() -> dict[str, Any]:
 def settings(pairs: Iterable[str]) -> dict[str, Any]:
     """Of `key=value` and `section.key=value`; a value is TOML, or else the text that it is.
 
+    A date or a time is neither: no setting takes one, and it may well be meant as text.
+
     Raises InvalidValue. The agent checks them itself, on the device, before they take effect.
     """
     found: dict[str, Any] = {}
@@ -138,7 +147,7 @@ def settings(pairs: Iterable[str]) -> dict[str, Any]:
             tree = tree.setdefault(part, {})
             if not isinstance(tree, dict):
                 raise InvalidValue(f"{key}: {part} was set to a value already")
-        tree[parts[-1]] = _value(text)
+        tree[parts[-1]] = _value(key, text)
     return found
 
 
@@ -146,9 +155,20 @@ def _is_key(text: str) -> bool:
     return re.fullmatch(r"[a-z][a-z0-9_]{0,40}", text) is not None
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, KeyError, RecursionError):
         return text
+    if _holds_time(value):
+        raise InvalidValue(
+            f"{key}: TOML reads {text[:80]!r} as what is a date or a time, or holds one, and no "
+            "setting takes that: put it in quotes where it is a text"
+        )
     return value if isinstance(value, str | int | float | bool | list) else text
+
+
+def _holds_time(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_time, value.values()))
+    return any(map(_holds_time, value)) if isinstance(value, list) else isinstance(value, _TIMES)

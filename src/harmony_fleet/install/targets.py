@@ -14,6 +14,9 @@ from harmony_fleet.contracts.identity import DEVICE_ID, check_device_id
 
 HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,252})|[0-9A-Fa-f:]{2,39}")
 
+GROUPS_OF_ANSIBLE: Final = frozenset({"all", "ungrouped"})
+"""In every inventory; a host of such a name is a loop to it."""
+
 Variables = Mapping[str, Any]
 
 
@@ -91,6 +94,7 @@ def targets(
         hosts: Mapping[str, Variables] = {_host(host): {"ansible_host": host} for host in given}
     else:
         hosts = {host: inventory.hosts[host] for host in inventory.chosen(tuple(given))}
+        _check_single(given, hosts)
     found = [_target(host, given.get(host), hosts[host], access, named) for host in hosts]
     _check_unique(found)
     return tuple(found)
@@ -113,6 +117,16 @@ def _split(word: str) -> tuple[str, str | None]:
     return host, check_device_id(device_id) if equals else None
 
 
+def _check_single(given: Mapping[str, str | None], hosts: Mapping[str, Variables]) -> None:
+    """What was chosen is right already: whatever is no host of the inventory is a group there."""
+    for word, device_id in given.items():
+        if device_id is not None and word not in hosts:
+            raise InvalidValue(
+                f"{word[:80]!r} is a group of the inventory, and ={device_id} would make its hosts "
+                "one device: write HOST=DEVICE for one host of it"
+            )
+
+
 def _host(text: str) -> str:
     if HOST.fullmatch(text) is None or (":" in text and not is_address(text)):
         raise InvalidValue(f"{text[:80]!r} is no name or address of a host")
@@ -131,6 +145,11 @@ def _target(
     host: str, device_id: str | None, own: Variables, access: Access, named: bool
 ) -> Target:
     """What is said on the command line wins over an inventory."""
+    if host in GROUPS_OF_ANSIBLE:
+        raise InvalidValue(
+            f"a host cannot be called {host}, which is a group of Ansible's own: name it by its "
+            f"address, or by another name, and its device by =DEVICE"
+        )
     variables = {**own, **access.variables()}
     if not named:
         return Target(host, None, variables)
