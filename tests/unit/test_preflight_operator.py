@@ -6,9 +6,11 @@ import pytest
 from tests.unit.wire_cases import ARTIFACT, CHECK, ID
 
 from harmony_fleet.contracts.commands import Outcome
-from harmony_fleet.contracts.preflight import CheckName, CheckState, PreflightAnswer
+from harmony_fleet.contracts.preflight import Check, CheckName, CheckState, PreflightAnswer
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
+from harmony_fleet.operator.coordinator import Case
 from harmony_fleet.operator.events import Ordered
+from harmony_fleet.operator.identity_watch import Identity
 from harmony_fleet.operator.orders import Trial
 from harmony_fleet.operator.preflight_rules import (
     PreflightResult,
@@ -20,7 +22,9 @@ from harmony_fleet.operator.records import DeviceRecord, Order
 
 NOW = "2026-01-01T00:00:00Z"
 ORDER = Ordered(ID, "2.0.0", ARTIFACT, NOW, False, False)
-TRIAL = Trial(DeviceRecord("pi-1", "1.0.0"), ORDER, ">=3.11", None)
+BUSY = Order(ID, 1, "3.0.0", ARTIFACT, NOW, phase=AgentUpgradePhase.STAGING, since=NOW)
+CASE = Case(DeviceRecord("pi-1", "1.0.0"))
+TRIAL = Trial.of(CASE, ORDER, ">=3.11")
 ANSWER = PreflightAnswer("pi-1", Outcome.OK, version="2.0.0", checks=(CHECK,))
 
 
@@ -29,17 +33,28 @@ def test_an_order_that_would_be_given_is_no_obstacle() -> None:
     assert (found.name, found.state) == (CheckName.ORDER, CheckState.OK)
 
 
+def judged(current: str, order: Order | None = None, *, duplicate: bool = False) -> Check:
+    case = Case(DeviceRecord("pi-1", current, order), identity=Identity(duplicate=duplicate))
+    return judge_order(Trial.of(case, ORDER, ">=3.11"))
+
+
 def test_an_order_that_would_be_refused_is_one_and_says_why() -> None:
-    found = judge_order(replace(TRIAL, refusal="pi-1 is already being upgraded"))
-    assert (found.state, found.detail) == (CheckState.FAILED, "pi-1 is already being upgraded")
+    found = judged("1.0.0", BUSY)
+    assert found.state is CheckState.FAILED
+    assert "already being upgraded to 3.0.0" in found.detail
 
 
 def test_a_device_that_runs_the_version_already_needs_no_order() -> None:
-    there = replace(TRIAL, record=DeviceRecord("pi-1", "2.0.0"), refusal="already runs 2.0.0")
-    assert judge_order(there).state is CheckState.OK
-    open_order = Order(ID, 1, "3.0.0", ARTIFACT, NOW, phase=AgentUpgradePhase.STAGING, since=NOW)
-    busy = replace(there, record=DeviceRecord("pi-1", "2.0.0", open_order))
-    assert judge_order(busy).state is CheckState.FAILED
+    found = judged("2.0.0")
+    assert (found.state, "runs there already" in found.detail) == (CheckState.OK, True)
+    assert judged("2.0.0", BUSY).state is CheckState.FAILED
+
+
+@pytest.mark.parametrize("current", ["1.0.0", "2.0.0"])
+def test_of_two_devices_under_one_name_none_is_ordered_whatever_runs(current: str) -> None:
+    found = judged(current, duplicate=True)
+    assert found.state is CheckState.FAILED
+    assert "two devices answer to 'pi-1'" in found.detail
 
 
 def test_the_checks_of_an_answer_are_taken_as_they_are() -> None:

@@ -53,6 +53,10 @@ class OrderRefused(FleetError):
     kind = "order_refused"
 
 
+class AlreadyRuns(OrderRefused):
+    """There would be nothing to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One device: what is stored, and what only this operator's memory holds."""
@@ -158,7 +162,7 @@ def _ordered(case: Case, event: Ordered) -> Transition:
             f"it, or run `fleet abort {name}` first"
         )
     if record.current_version == event.version and not (current and current.open):
-        raise OrderRefused(f"{name} already runs {event.version}: nothing was ordered")
+        raise AlreadyRuns(f"{name} already runs {event.version}: nothing was ordered")
     if record.highest >= MAX_COUNT:
         raise OrderRefused(
             f"{name} claims to have seen the highest generation there is, so it would ignore every "

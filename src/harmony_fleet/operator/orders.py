@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Selector
-from harmony_fleet.operator.coordinator import Case, OrderRefused, step
+from harmony_fleet.operator.coordinator import AlreadyRuns, Case, OrderRefused, step
 from harmony_fleet.operator.events import AbortOrdered, Ordered
 from harmony_fleet.operator.ports import Clock, DeviceStore, Ids, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Release
@@ -27,12 +27,18 @@ class Trial:
     """What the artifact needs, such as `>=3.11`; empty where nobody here read it."""
     refusal: str | None
     """Why it could not be given now."""
+    needless: bool = False
+    """The device runs that version already, and nothing else speaks against the order."""
 
-    @property
-    def needless(self) -> bool:
-        """The device runs that version already, and nothing else is under way."""
-        current = self.record.order
-        return self.record.current_version == self.order.version and not (current and current.open)
+    @classmethod
+    def of(cls, case: Case, order: Ordered, python: str) -> "Trial":
+        try:
+            step(case, order)
+        except AlreadyRuns:
+            return cls(case.record, order, python, None, needless=True)
+        except OrderRefused as refusal:
+            return cls(case.record, order, python, str(refusal))
+        return cls(case.record, order, python, None)
 
 
 class Orders:
@@ -77,7 +83,7 @@ class Orders:
             raise _no_release(version)
         order = self._order(version, self._file_of(release), retry=False, replace=False)
         cases = [await self._current(name) for name in await self._names(wanted)]
-        return [Trial(case.record, order, release.python, _refusal(case, order)) for case in cases]
+        return [Trial.of(case, order, release.python) for case in cases]
 
     async def rollbacks(self, wanted: Wanted) -> dict[str, Ordered]:
         """Raises UnknownDevice, OrderRefused, UnknownRelease, also for devices selected."""
@@ -154,11 +160,3 @@ def _no_release(version: str) -> UnknownRelease:
         f"there is no release {version}: add it by `fleet release add FILE`, or see "
         "`fleet release list`"
     )
-
-
-def _refusal(case: Case, order: Ordered) -> str | None:
-    try:
-        step(case, order)
-    except OrderRefused as refusal:
-        return str(refusal)
-    return None

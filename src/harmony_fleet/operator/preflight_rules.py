@@ -26,11 +26,11 @@ class PreflightResult:
 
 
 def judge_order(trial: Trial) -> Check:
+    if trial.refusal is not None:
+        return check(CheckName.ORDER, CheckState.FAILED, trial.refusal)
     if trial.needless:
         words = f"{trial.order.version} runs there already: nothing would be ordered"
         return check(CheckName.ORDER, CheckState.OK, words)
-    if trial.refusal is not None:
-        return check(CheckName.ORDER, CheckState.FAILED, trial.refusal)
     return check(CheckName.ORDER, CheckState.OK, "the operator would order it now")
 
 
