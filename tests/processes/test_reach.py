@@ -269,6 +269,7 @@ def test_the_authority_stays_while_the_names_change(fleet: Cli) -> None:
     [
         (("--listen", "0.0.0.0"), "say by --name"),
         (("--listen", "fleet.example"), "no address to listen at"),
+        (("--listen", ""), "no address to listen at"),
         (("--listen", "0.0.0.0", "--name", "*"), "no name"),
         (("--name", "fleet.example"), "say both"),
     ],

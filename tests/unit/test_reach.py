@@ -26,7 +26,6 @@ def test_every_loopback_address_is_without_tls(address: str) -> None:
         ("0.0.0.0", "127.0.0.1"),
         ("::", "[::1]"),
         ("2001:DB8:0::7", "[2001:db8::7]"),
-        ("::ffff:127.0.0.1", "[::ffff:7f00:1]"),
     ],
 )
 def test_every_other_address_is_under_tls_and_this_machine_calls_it_by_one_it_has(
@@ -63,6 +62,14 @@ def test_every_address_at_once_is_none_that_a_device_could_call(address: str) ->
 def test_what_is_no_address_is_refused_by_name(address: str) -> None:
     with pytest.raises(InvalidValue, match=repr(address)):
         Reach.at(address, ["fleet.example"])
+
+
+@pytest.mark.parametrize("ipv4", ["0.0.0.0", "127.0.0.1", "10.0.0.1"])
+def test_an_ipv4_address_that_is_written_as_one_of_ipv6_is_refused(ipv4: str) -> None:
+    with pytest.raises(InvalidValue, match=f"give {ipv4}"):
+        Reach.at(f"::ffff:{ipv4}", ["fleet.example"])
+    with pytest.raises(InvalidValue, match="is no name"):
+        Reach.at("10.0.0.1", [f"::ffff:{ipv4}"])
 
 
 NO_NAMES = [

@@ -75,7 +75,7 @@ def _reach(listen: str | None, names: tuple[str, ...]) -> "Reach":
 
     if listen is None and names:
         raise click.UsageError("--name says under which name --listen is reached: say both.")
-    return Reach.at(listen or LOOPBACK, names)
+    return Reach.at(LOOPBACK if listen is None else listen, names)
 
 
 def _announce(chosen: Settings, up: "Up") -> None:

@@ -98,6 +98,8 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         ) from error
     if ip.version == 6 and ip.scope_id:
         raise InvalidValue(f"{text[:80]!r} is an address of one link only: give another")
+    if ip.version == 6 and ip.ipv4_mapped:
+        raise InvalidValue(f"{text[:80]!r} is an address of IPv4: give {ip.ipv4_mapped}")
     return ip
 
 
@@ -109,7 +111,7 @@ def _name(text: str) -> str:
         if _HOST_NAME.fullmatch(name) and not name.rpartition(".")[2].isdigit():
             return name
     else:
-        if not (ip.is_unspecified or (ip.version == 6 and ip.scope_id)):
+        if not (ip.is_unspecified or (ip.version == 6 and (ip.scope_id or ip.ipv4_mapped))):
             return str(ip)
     raise InvalidValue(
         f"{text[:80]!r} is no name: give a host name or an address that devices can call"
