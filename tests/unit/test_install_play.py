@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from harmony_fleet.cli.showing_install import State, not_heard, of_install, of_uninstall
+from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.install import ROLES, ansible
 from harmony_fleet.install.ansible import AnsibleMissing, Outcome
 from harmony_fleet.install.play_folder import Run, as_yaml, prepare
+from harmony_fleet.install.report import read_report
 from harmony_fleet.install.targets import Target
 
 TARGET = Target("pi.example", "pi")
@@ -94,6 +96,19 @@ def test_a_check_only_would_change() -> None:
 )
 def test_an_uninstall_is_what_was_seen_of_it(outcome: Outcome, state: State) -> None:
     assert of_uninstall(TARGET, outcome, check=False).state is state
+
+
+@pytest.mark.parametrize(
+    "said", ["text", None, ["a"], {"starts": 1}, {"took_over": "yes"}, {"removed": "x"}]
+)
+def test_a_report_of_another_form_is_not_believed(said: object) -> None:
+    with pytest.raises(InvalidValue, match="has another form"):
+        read_report(said)
+
+
+def test_of_a_report_only_what_is_known_is_taken() -> None:
+    report = {"starts": "1.0.0", "took_over": True, "remark": "", "started": False}
+    assert read_report({**report, "host": "other"}) == report
 
 
 def test_what_ssh_complains_of_comes_with_what_to_do() -> None:

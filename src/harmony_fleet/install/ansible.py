@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final
 from harmony_fleet.contracts.errors import FleetError, InvalidValue
 from harmony_fleet.install import EXTRA
 from harmony_fleet.install.play_folder import Run, prepare
+from harmony_fleet.install.report import read_report
 from harmony_fleet.install.targets import Inventory
 
 POLL_S: Final = 0.1
@@ -199,6 +200,13 @@ def _last_words(log: Path, status: int) -> str:
     return f"Ansible ended with status {status}, and what it did is unknown; run it again:{said}"
 
 
+def _reported(outcome: Outcome, task: str, said: Any) -> Outcome:
+    try:
+        return replace(outcome, report=read_report(said))
+    except InvalidValue as error:
+        return replace(outcome, failed_task=task, message=str(error))
+
+
 def _after(outcome: Outcome, event: Mapping[str, Any]) -> Outcome:
     task, message = str(event.get("task", "")), str(event.get("message", ""))
     match event["event"]:
@@ -210,6 +218,6 @@ def _after(outcome: Outcome, event: Mapping[str, Any]) -> Outcome:
         case "unreachable":
             return replace(outcome, unreachable=True, message=message)
         case "report":
-            return replace(outcome, report=event["report"])
+            return _reported(outcome, task, event.get("report"))
         case _:
             return outcome

@@ -21,7 +21,8 @@ DOCUMENTATION = """
 """
 
 FACT = "fleet_agent_report"
-"""What the role says at its end."""
+"""What the role says at its end, by `set_fact`, which runs here. A device can send facts, too."""
+SET_FACT = frozenset({"set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact"})
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
@@ -36,9 +37,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
 
     def v2_runner_on_ok(self, result: Any) -> None:
         said = result.result
-        report = (said.get("ansible_facts") or {}).get(FACT)
-        if report is not None:
-            self._write(result, "report", report=report)
+        if result.task.action in SET_FACT and FACT in (said.get("ansible_facts") or {}):
+            self._write(result, "report", report=said["ansible_facts"][FACT])
         elif said.get("changed"):
             self._write(result, "changed")
 
@@ -63,8 +63,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
 
 def _message(said: Any) -> str:
     """What a person can act on: of a loop its first failure, of a command what it complained."""
-    for one in said.get("results") or ():
-        if one.get("failed") or one.get("unreachable"):
+    results = said.get("results")
+    for one in results if isinstance(results, list) else ():
+        if isinstance(one, dict) and (one.get("failed") or one.get("unreachable")):
             return _message(one)
     words = [said.get("msg"), said.get("stderr"), said.get("module_stderr"), said.get("reason")]
     if said.get("rc") and said.get("stderr"):
