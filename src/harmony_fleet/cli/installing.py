@@ -14,6 +14,7 @@ from typing import Final
 from harmony_fleet.cli.client import FleetClient
 from harmony_fleet.cli.errors import FAILED, CommandFailed, Interrupted
 from harmony_fleet.cli.first_heartbeats import FirstHeartbeats, known
+from harmony_fleet.cli.interrupts import heeding_interrupts
 from harmony_fleet.cli.programs import chosen_release, fetch
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.showing_install import (
@@ -79,6 +80,7 @@ class Wanted:
     new_credentials: bool
 
 
+@heeding_interrupts()
 def install(
     settings: Settings, hosts: Hosts, wanted: Wanted, check: bool, wait_s: float | None
 ) -> int:
@@ -102,6 +104,7 @@ def install(
     return FAILED if any(one.state is State.FAILED for one in results) else 0
 
 
+@heeding_interrupts()
 def uninstall(settings: Settings, hosts: Hosts, check: bool) -> int:
     ansible.require()
     run = Run(_targets(hosts, named=False), uninstall_variables(), check)
