@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from demo.interrupts import INTERRUPTS, heed_interrupts
+from demo.report_file import report_file
 from demo.stage import StageFailed, end_all, strike
 
 from harmony_fleet.contracts.errors import FleetError
@@ -92,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=60.0, help="how long, at least one round")
     parser.add_argument("--seed", type=int, help="of what is done; any if not given")
     parser.add_argument("--devices", type=int, default=5, help="how many")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write it as Markdown, too")
+    parser.add_argument(
+        "--report", type=report_file, metavar="FILE", help="write it as Markdown, too"
+    )
     parser.add_argument("--data", type=Path, help="data folder")
     return parser
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from demo.interrupts import heed_interrupts
+from demo.report_file import report_file
 from soak.run import commit
 from soak.tables import as_markdown, as_text
 from tests.machines.control_plane import control_plane
@@ -35,11 +36,11 @@ SIDE_BY_SIDE = {False: 6, True: 2}
 def main() -> int:
     arguments = _arguments()
     virtual = arguments.cuts is not None
-    if why := why_not() or (why_no_virtual_machine() if virtual else None):
-        print(f"storm: not here, {why}", file=sys.stderr)
-        return 2
     heed_interrupts()
     try:
+        if why := why_not() or (why_no_virtual_machine() if virtual else None):
+            print(f"storm: not here, {why}", file=sys.stderr)
+            return 2
         with TemporaryDirectory() as folder:
             sort = virtual_machines() if virtual else CONTAINERS
             report = _run(arguments, sort, Path(folder))
@@ -102,7 +103,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of what is done; any if not given")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="play this one attempt alone")
     parser.add_argument("--devices", type=int, help="side by side")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write it as Markdown, too")
+    parser.add_argument(
+        "--report", type=report_file, metavar="FILE", help="write it as Markdown, too"
+    )
     arguments = parser.parse_args()
     for name in ("upgrades", "cuts", "only", "devices"):
         if (number := getattr(arguments, name)) is not None and number < 1:

@@ -1,4 +1,6 @@
-"""`make bench-device`. Exit status 1 where a goal is missed, 2 where machines cannot run here."""
+"""`make bench-device`: exit status 1 where a goal is missed or a turn failed; 2 where machines do not
+run here, or what was typed cannot be used; 130 if interrupted.
+"""
 
 import argparse
 import sys
@@ -7,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.machines.hub import hub_at
+from demo.interrupts import heed_interrupts
+from demo.report_file import report_file
+from tests.machines.hub import HubFailed, Refused, hub_at
 from tests.machines.image import DEBIAN_12, WITH_MENDER, NoImage, Recipe, image
+from tests.machines.nspawn import BootFailed, MachineOff
 from tests.machines.why_not import why_not
 
 from benchmarks.device import report
@@ -21,16 +26,33 @@ from benchmarks.device.shell import Shell
 from benchmarks.device.site import Grounds, Site, grounds
 from benchmarks.device.turn import Contender, Failed, Turn, take
 from benchmarks.table import Figure, print_figure
+from harmony_fleet.contracts.errors import FleetError
 
+INTERRUPTED = 130
 MANY_ROUNDS = 3
 """With many devices, at most."""
 
 
 def main() -> int:
     asked = _parsed()
-    if why := why_not():
-        print(f"nothing was measured: {why}")
+    heed_interrupts()
+    try:
+        if why := why_not():
+            print(f"nothing was measured: {why}")
+            return 2
+        return _measure(asked)
+    except (Failed, NotSeen, TimeoutError, AssertionError) as error:
+        print(f"not measured to its end: {error}")
+        return 1
+    except (BootFailed, FleetError, HubFailed, MachineOff, NoImage, OSError, Refused) as error:
+        print(f"not measured to its end, the machines did not run: {error}")
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started has ended")
+        return INTERRUPTED
+
+
+def _measure(asked: argparse.Namespace) -> int:
     recipe, without = _recipe()
     told = [*report.MEANT, *without, report.machine()]
     print("\n".join(told), end="\n\n")
@@ -44,9 +66,6 @@ def main() -> int:
             for figure in _measured(place, asked.rounds, asked.devices, not without):
                 print_figure(figure)
                 found.append(figure)
-    except (Failed, NotSeen, TimeoutError, AssertionError) as error:
-        print(f"not measured to its end: {error}")
-        return 1
     finally:
         if asked.report:
             report.write(asked.report, told, found)
@@ -59,8 +78,14 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-device", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each, with one device")
     parser.add_argument("--devices", type=int, default=10, help="side by side, afterwards; or 1")
-    parser.add_argument("--report", type=Path, help="write the figures to this file, in Markdown")
-    return parser.parse_args()
+    parser.add_argument(
+        "--report", type=report_file, help="write the figures to this file, in Markdown"
+    )
+    asked = parser.parse_args()
+    for name in ("rounds", "devices"):
+        if getattr(asked, name) < 1:
+            parser.error(f"--{name} must be above 0")
+    return asked
 
 
 def _recipe() -> tuple[Recipe, list[str]]:

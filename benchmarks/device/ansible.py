@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.machines.ssh import write_inventory
@@ -44,7 +45,11 @@ class Ansible:
         forks = max(5, len(site.devices))
         configuration = CONFIGURATION.format(folder=folder, sockets=self._sockets, forks=forks)
         (folder / "ansible.cfg").write_text(configuration)
-        side_by_side(site, [self._argv("adhoc", "devices", "-m", "raw", "-a", "true")], self._env())
+        with ExitStack() as stack:
+            stack.callback(self.close)
+            warm = self._argv("adhoc", "devices", "-m", "raw", "-a", "true")
+            side_by_side(site, [warm], self._env())
+            stack.pop_all()
 
     def close(self) -> None:
         end_masters(self._sockets)

@@ -25,15 +25,19 @@ class Mender:
     guarded = False
 
     def prepare(self, site: Site) -> None:
-        self._until_closed = ExitStack()
+        with ExitStack() as stack:
+            self._begin(site, stack)
+            self._until_closed = stack.pop_all()
+
+    def _begin(self, site: Site, stack: ExitStack) -> None:
         for device in site.devices:
             _settle(container(device))
         folder = site.folder / "mender"
         folder.mkdir(exist_ok=True)
         (folder / "new.mender").write_bytes(_pack(container(site.devices[0]), site.new))
-        self._url = self._until_closed.enter_context(file_server(site.hub, folder))
+        self._url = stack.enter_context(file_server(site.hub, folder))
         self._ssh = WarmSsh(site)
-        self._until_closed.callback(self._ssh.close)
+        stack.callback(self._ssh.close)
 
     def close(self) -> None:
         self._until_closed.close()

@@ -1,6 +1,7 @@
 """The shell script of `field/`, over connections that are warm."""
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.machines.device import Device
@@ -18,7 +19,10 @@ class WarmSsh:
     def __init__(self, site: Site) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ssh-")  # a socket's path has 108 bytes
         self.sockets = Path(self._folder.name)
-        side_by_side(site, [self.argv(one, "true") for one in site.devices])
+        with ExitStack() as stack:
+            stack.callback(self.close)
+            side_by_side(site, [self.argv(one, "true") for one in site.devices])
+            stack.pop_all()
 
     def options(self, device: Device) -> list[str]:
         persist = ["-o", "ControlMaster=auto", "-o", "ControlPersist=1h"]

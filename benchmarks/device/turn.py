@@ -55,6 +55,20 @@ def side_by_side(
     began_s = time.monotonic()
     with log.open("wb") as said, site.hub.inside():
         running = [_typed(argv, said.fileno(), environment) for argv in commands]
+    try:
+        spent_s, failed = _reaped(running)
+    finally:  # interrupted, it leaves none
+        for process in running:
+            process.kill()
+            process.wait()
+    seconds = time.monotonic() - began_s
+    if failed:
+        raise Failed("\n".join([*failed, log.read_text(errors="replace")[-4000:]]))
+    return Ended(seconds, spent_s)
+
+
+def _reaped(running: Sequence["subprocess.Popen[bytes]"]) -> tuple[float, list[str]]:
+    """Their processor time, and what of them failed."""
     spent_s, failed = 0.0, []
     for process in running:
         _, status, usage = os.wait4(process.pid, 0)
@@ -62,10 +76,7 @@ def side_by_side(
         spent_s += usage.ru_utime + usage.ru_stime
         if process.returncode != 0:
             failed.append(f"{process.args!r}: status {process.returncode}")
-    seconds = time.monotonic() - began_s
-    if failed:
-        raise Failed("\n".join([*failed, log.read_text(errors="replace")[-4000:]]))
-    return Ended(seconds, spent_s)
+    return spent_s, failed
 
 
 def _typed(

@@ -103,6 +103,7 @@ class Hub:
                 stderr=log,
                 text=True,
                 cwd="/",
+                start_new_session=True,  # Ctrl-C is not for it: what ends in here needs it
             )
         assert self._process.stdout is not None
         pid = self._process.stdout.readline().strip()
