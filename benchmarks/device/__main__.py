@@ -1,5 +1,5 @@
-"""`make bench-device`: exit status 1 where a goal is missed or a turn failed; 2 where no machines run
-here, or what was typed cannot be used; 130 if interrupted.
+"""`make bench-device`: exit status 1 where a goal is missed or a turn failed, 2 where no machines
+run here or what was typed cannot be used, 130 if interrupted.
 """
 
 import argparse

@@ -205,9 +205,11 @@ def test_a_user_who_becomes_root_by_sudo_installs_and_uninstalls(
     pi = boot("by-sudo", Kind(DEBIAN_13))
     pi.run("useradd", "--create-home", "deploy")
     pi.write("/home/deploy/.ssh/authorized_keys", pi.access.public_key)
-    pi.write("/etc/sudoers.d/deploy", "deploy ALL=(ALL) NOPASSWD: ALL\n", 0o440)
     as_deploy = ("--user", "deploy", "--become")
     assert "root" in line(install(plane, pi, "--user", "deploy"))["cause"]
+    pi.write("/etc/sudoers.d/deploy", "deploy ALL=(ALL) ALL\n", 0o440)
+    assert "a sudo that asks for no password" in line(install(plane, pi, *as_deploy))["cause"]
+    pi.write("/etc/sudoers.d/deploy", "deploy ALL=(ALL) NOPASSWD: ALL\n", 0o440)
     assert outcome(install(plane, pi, *as_deploy)) == "installed"
     assert outcome(install(plane, pi, *as_deploy)) == "unchanged"
     modes = pi.run("stat", "-c", "%U %a %n", *PLACES).split("\n")

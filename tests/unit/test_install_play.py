@@ -117,6 +117,15 @@ def test_what_ssh_complains_of_comes_with_what_to_do() -> None:
     assert cause == ("ssh: Host key verification failed.: log in by ssh once, and check its key")
 
 
+def test_a_sudo_that_wants_a_password_comes_with_what_to_do() -> None:
+    """The whole sentence of the pinned ansible-core; a test on a machine sees it say that."""
+    outcome = Outcome(failed_task="Look", message="Task failed: Missing sudo password")
+    cause = of_install(TARGET, outcome, check=False).cause
+    assert cause == (
+        "Task failed: Missing sudo password: --become takes a sudo that asks for no password"
+    )
+
+
 def test_a_device_that_is_not_heard_says_itself_what_hinders_it() -> None:
     said = "ok     imports: 70 modules\nFAILED message plane: no contact with tls://x in 8 s\n"
     assert not_heard(60.0, said) == (

@@ -24,7 +24,7 @@ _HINTS: Final = {
     "Host key verification failed": "log in by ssh once, and check its key",
     "REMOTE HOST IDENTIFICATION HAS CHANGED": "its key is not the one that this machine knows",
     "Permission denied": "give the right --user and --ssh-key",
-    "sudo: a password is required": "--become takes a sudo that asks for no password",
+    "Missing sudo password": "--become takes a sudo that asks for no password",
 }
 
 
