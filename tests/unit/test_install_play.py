@@ -99,7 +99,8 @@ def test_an_uninstall_is_what_was_seen_of_it(outcome: Outcome, state: State) -> 
 
 
 @pytest.mark.parametrize(
-    "said", ["text", None, ["a"], {"starts": 1}, {"took_over": "yes"}, {"removed": "x"}]
+    "said",
+    ["text", None, ["a"], {"starts": 1}, {"took_over": "yes"}, {"removed": "x"}, {"removed": [1]}],
 )
 def test_a_report_of_another_form_is_not_believed(said: object) -> None:
     with pytest.raises(InvalidValue, match="has another form"):
