@@ -48,7 +48,7 @@ EMULATED = Pace(
         "upgrade.ready_limit_s": 90,
         "upgrade.stop_limit_s": 80,
         "upgrade.overall_limit_s": 400,
-        "upgrade.probation_s": 10,
+        "upgrade.probation_s": 45,
         "upgrade.starts_allowed": 5,
         "upgrade.order_reread_s": 5,
         "upgrade.outage_s": 900,
