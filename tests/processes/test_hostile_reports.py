@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from harmony_fleet.cli.showing_install import State, of_uninstall
 from harmony_fleet.install import ansible
 from harmony_fleet.install.plan import uninstall_variables
@@ -39,13 +37,12 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "state", "words"), HOSTILE)
-def test_what_one_device_says_harms_no_other_one_s_outcome(
-    tmp_path: Path, answer: Any, state: State, words: str
-) -> None:
-    targets = (device(tmp_path, "hostile", answer), device(tmp_path, "honest", FOUND))
-    outcomes = ansible.run(Run(targets, uninstall_variables()))
-    hostile, honest = (of_uninstall(one, outcomes[one.host], check=False) for one in targets)
-    assert honest.state is State.NOT_THERE
-    assert hostile.state is state
-    assert words in hostile.cause
+def test_what_one_device_says_harms_no_other_one_s_outcome(tmp_path: Path) -> None:
+    hostile = [device(tmp_path, f"hostile-{n}", answer) for n, (answer, _, _) in enumerate(HOSTILE)]
+    honest = device(tmp_path, "honest", FOUND)
+    outcomes = ansible.run(Run((*hostile, honest), uninstall_variables()))
+    assert of_uninstall(honest, outcomes["honest"], check=False).state is State.NOT_THERE
+    for target, (answer, state, words) in zip(hostile, HOSTILE, strict=True):
+        found = of_uninstall(target, outcomes[target.host], check=False)
+        assert found.state is state, answer
+        assert words in found.cause, answer

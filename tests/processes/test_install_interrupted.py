@@ -16,7 +16,11 @@ from tests.processes.test_cli_install import script
 
 __all__ = ["script"]
 PROGRAM = "from harmony_fleet.cli.main import run; run()"
-SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+CASES = [
+    (signal.SIGTERM, "install"),
+    pytest.param(signal.SIGHUP, "uninstall", marks=pytest.mark.e2e),
+    pytest.param(signal.SIGINT, "install", marks=pytest.mark.e2e),
+]
 
 
 @contextmanager
@@ -53,8 +57,7 @@ def left(data: Path) -> list[str]:
     return [*map(str, folder.iterdir()), *mentioning(f"{folder}/").values()]
 
 
-@pytest.mark.parametrize("command", ["install", "uninstall"])
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize(("number", "command"), CASES)
 def test_each_signal_that_asks_it_to_end_ends_ansible_too(
     tmp_path: Path, script: Script, number: signal.Signals, command: str
 ) -> None:
@@ -69,6 +72,7 @@ def test_each_signal_that_asks_it_to_end_ends_ansible_too(
         assert left(data) == []
 
 
+@pytest.mark.e2e
 def test_one_that_was_started_by_nohup_is_not_ended_by_its_terminal(
     tmp_path: Path, script: Script
 ) -> None:
