@@ -68,9 +68,9 @@ def _run(arguments: argparse.Namespace, sort: Sort, folder: Path) -> Report:
     _say(f"seed {seed}; {len(attempts)} upgrades; devices: {devices}")
     began_s, code = time.monotonic(), commit()
     with hub_at(folder) as hub, control_plane(hub, folder) as plane:
-        _say("building the releases; then one device of each kind is installed by Ansible …")
+        _say("building the releases, and installing the first devices …")
         add_releases(plane, attempts)
-        storming = Storm(settings, plane, Devices(plane, sort).make, _say)
+        storming = Storm(settings, plane, Devices(plane, sort, side_by_side).make, _say)
         storming.run()
     return Report(
         seed=seed,

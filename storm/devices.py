@@ -44,8 +44,11 @@ def virtual_machines() -> Sort:
 
 
 class Devices:
-    def __init__(self, plane: ControlPlane, sort: Sort) -> None:
+    def __init__(self, plane: ControlPlane, sort: Sort, side_by_side: int) -> None:
+        """Installs one of each Debian that they will be of, before there are threads."""
         self._workshop, self._numbers = Workshop(plane, sort.pace, sort.make), count()
+        for recipe in RECIPES[:side_by_side]:
+            self._workshop.prepare(recipe)
 
     @contextmanager
     def make(self) -> Iterator[Device]:

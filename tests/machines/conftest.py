@@ -3,7 +3,6 @@
 Where this machine cannot boot them the tests are skipped, in a sentence that says why.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -57,10 +56,12 @@ def boot(hub: Hub) -> Iterator[Boot]:
 
 
 @pytest.fixture(scope="session")
-def workshop(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workshop(
+    plane: ControlPlane, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Workshop:
     plane.add_release(OLD)
     mine = tmp_path_factory.getbasetemp()
-    beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    beside_others = hasattr(request.config, "workerinput")  # as xdist says it
     return Workshop(plane, shelf=mine.parent if beside_others else mine)
 
 
