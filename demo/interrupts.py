@@ -4,7 +4,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from harmony_fleet.cli.interrupts import INTERRUPTS
+
+__all__ = ["INTERRUPTS", "heed_interrupts", "interrupts_later"]
 
 
 def heed_interrupts() -> None:

@@ -204,13 +204,9 @@ async def a_device_whose_unit_is_missing_is_the_devices_fault(world: World) -> N
     await world.executor.stage(VERSION, artifact, lambda _: None)
     (UNITS / "contract.service").unlink()
     reload()
-    for step in (
-        world.executor.self_test(VERSION, LONG_S),
-        world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S),
-    ):
-        fault = await fault_of(step)
-        assert fault.cause is CauseKind.DEVICE_FAULT, fault
-        assert "contract.service" in fault.sentence, fault
+    await blames_the_device(world.executor.self_test(VERSION, LONG_S), "contract.service")
+    starting = world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S)
+    await blames_the_device(starting, "contract.service")
     assert units() == [], units()
 
 
@@ -218,9 +214,7 @@ async def a_setting_that_no_transient_unit_takes_is_the_devices_fault(world: Wor
     artifact = await world.publish(VERSION, Behaviour.GOOD)
     await world.executor.stage(VERSION, artifact, lambda _: None)
     install(UNIT.replace("ProtectHome=yes", "NoSuchSetting=yes"))
-    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
-    assert fault.cause is CauseKind.DEVICE_FAULT, fault
-    assert "NoSuchSetting" in fault.sentence, fault
+    await blames_the_device(world.executor.self_test(VERSION, LONG_S), "NoSuchSetting")
 
 
 async def settings_that_cannot_be_set_up_are_the_devices_fault(world: World) -> None:
@@ -232,9 +226,7 @@ async def settings_that_cannot_be_set_up_are_the_devices_fault(world: World) -> 
         world.executor.dry_run_guard(VERSION, LONG_S),
         world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S),
     ):
-        fault = await fault_of(step)
-        assert fault.cause is CauseKind.DEVICE_FAULT, fault
-        assert "217/USER" in fault.sentence, fault
+        await blames_the_device(step, "217/USER")
     assert units() == [], units()
 
 
@@ -244,20 +236,14 @@ async def a_unit_that_would_not_start_what_is_tried_is_the_devices_fault(world: 
     await world.executor.stage(VERSION, artifact, lambda _: None)
     for words, unit in WRONG_UNITS.items():
         install(unit)
-        for step in (
-            world.executor.self_test(VERSION, LONG_S),
-            world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S),
-        ):
-            fault = await fault_of(step)
-            assert fault.cause is CauseKind.DEVICE_FAULT, fault
-            assert words in fault.sentence, fault
+        await blames_the_device(world.executor.self_test(VERSION, LONG_S), words)
+        starting = world.executor.start_candidate(VERSION, UPGRADE_ID, LONG_S)
+        await blames_the_device(starting, words)
     (UNITS / "contract.service").unlink()
     (UNITS / "contract.service").symlink_to("/dev/null")
     reload()
-    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
+    await blames_the_device(world.executor.self_test(VERSION, LONG_S), "it is masked")
     (UNITS / "contract.service").unlink()
-    assert fault.cause is CauseKind.DEVICE_FAULT, fault
-    assert "it is masked" in fault.sentence, fault
     assert units() == [], units()
 
 
@@ -272,9 +258,7 @@ async def without_its_commands_systemd_is_the_devices_fault(world: World) -> Non
     artifact = await world.publish(VERSION, Behaviour.GOOD)
     await world.executor.stage(VERSION, artifact, lambda _: None)
     os.environ["PATH"] = "/nowhere"
-    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
-    assert fault.cause is CauseKind.DEVICE_FAULT, fault
-    assert "systemctl" in fault.sentence, fault
+    await blames_the_device(world.executor.self_test(VERSION, LONG_S), "systemctl")
 
 
 async def a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing(
@@ -284,9 +268,7 @@ async def a_systemd_run_that_is_killed_is_the_devices_fault_and_leaves_nothing(
     artifact = await world.publish(VERSION, Behaviour.HANGS_IN_SELF_TEST)
     await world.executor.stage(VERSION, artifact, lambda _: None)
     lay_over("systemd-run", KILLED_SYSTEMD_RUN)
-    fault = await fault_of(world.executor.self_test(VERSION, LONG_S))
-    assert fault.cause is CauseKind.DEVICE_FAULT, fault
-    assert "systemd-run was killed" in fault.sentence, fault
+    await blames_the_device(world.executor.self_test(VERSION, LONG_S), "systemd-run was killed")
     assert (world.processes(VERSION), units()) == (0, [])
 
 
@@ -425,6 +407,12 @@ async def fault_of(step: Awaitable[None]) -> UpgradeFault:
     except UpgradeFault as fault:
         return fault
     raise AssertionError("it was to fail, and did not")
+
+
+async def blames_the_device(step: Awaitable[None], words: str) -> None:
+    fault = await fault_of(step)
+    assert fault.cause is CauseKind.DEVICE_FAULT, fault
+    assert words in fault.sentence, fault
 
 
 async def run(case: str) -> None:

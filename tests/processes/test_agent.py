@@ -124,6 +124,7 @@ def test_beside_the_agent_that_runs_no_other_one_can_be_started_by_hand() -> Non
 
     async def check() -> None:
         async with device() as one, notified(one) as agent:
+            (one.machine.state / "journal.json").write_text("a guard would move this aside")
             before = one.files()
             by_hand, guard = await one.run(), await one.run("guard")
             assert (by_hand.returncode, guard.returncode) == (1, 0)

@@ -116,7 +116,7 @@ def test_a_group_is_no_single_device() -> None:
         targets(["pis=other"], Access(), INVENTORY, named=True)
 
 
-@pytest.mark.parametrize("host", ["all", "ungrouped"])
+@pytest.mark.parametrize("host", ["all", "ungrouped", "fleet_targets"])
 def test_a_host_cannot_be_called_as_ansible_calls_its_own_groups(host: str) -> None:
     with pytest.raises(InvalidValue, match=f"{host}.* a group of Ansible's own"):
         targets([f"{host}=pi"], Access(), None, named=True)

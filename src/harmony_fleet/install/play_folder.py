@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harmony_fleet.install import ROLES
-from harmony_fleet.install.targets import Target
+from harmony_fleet.install.targets import GROUP, Target
 
 CALLBACKS: Final = Path(__file__).parent / "callback_plugins"
 FORKS: Final = 20
@@ -51,8 +51,6 @@ control_path_dir = {folder}/ssh
 ssh_args = -o ControlMaster=auto -o ControlPersist=15s -o BatchMode=yes {alive}
 """
 HERE: Final = "localhost"
-TARGETS: Final = "fleet_targets"
-"""The group of the devices: this machine is a host as well, where their keys are signed."""
 PLAYBOOK: Final = """\
 - name: Devices
   hosts: {group}
@@ -87,7 +85,7 @@ def prepare(folder: Path, asked: Run) -> None:
     )
     (folder / "ansible.cfg").write_text(configuration, encoding="utf-8")
     playbook = PLAYBOOK.format(
-        group=TARGETS, variables=as_yaml(dict(asked.variables)), entry=asked.entry
+        group=GROUP, variables=as_yaml(dict(asked.variables)), entry=asked.entry
     )
     (folder / "playbook.yml").write_text(playbook, encoding="utf-8")
     (folder / "inventory.yml").write_text(_inventory(asked), encoding="utf-8")
@@ -101,7 +99,7 @@ def _inventory(asked: Run) -> str:
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     ours = {} if HERE in {one.host for one in asked.targets} else {HERE: here}
     hosts = ", ".join(f"{json.dumps(one.host)}: {_host_variables(one)}" for one in asked.targets)
-    return f"ungrouped: {{hosts: {as_yaml(ours)}}}\n{TARGETS}: {{hosts: {{{hosts}}}}}\n"
+    return f"ungrouped: {{hosts: {as_yaml(ours)}}}\n{GROUP}: {{hosts: {{{hosts}}}}}\n"
 
 
 def _host_variables(target: Target) -> str:

@@ -14,8 +14,10 @@ from harmony_fleet.contracts.identity import DEVICE_ID, check_device_id
 
 HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,252})|[0-9A-Fa-f:]{2,39}")
 
-GROUPS_OF_ANSIBLE: Final = frozenset({"all", "ungrouped"})
-"""In every inventory; a host of such a name is a loop to it."""
+GROUP: Final = "fleet_targets"
+"""Of the devices in a play: the machine that plays it is a host there, too."""
+GROUPS: Final = frozenset({"all", "ungrouped", GROUP})
+"""In every play; a host of such a name is a loop to Ansible."""
 
 Variables = Mapping[str, Any]
 
@@ -145,10 +147,10 @@ def _target(
     host: str, device_id: str | None, own: Variables, access: Access, named: bool
 ) -> Target:
     """What is said on the command line wins over an inventory."""
-    if host in GROUPS_OF_ANSIBLE:
+    if host in GROUPS:
         raise InvalidValue(
-            f"a host cannot be called {host}, which is a group of Ansible's own: name it by its "
-            f"address, or by another name, and its device by =DEVICE"
+            f"a host cannot be called {host}, which is a group of Ansible's own, or of this play: "
+            "name it by its address, or by another name, and its device by =DEVICE"
         )
     variables = {**own, **access.variables()}
     if not named:

@@ -12,6 +12,7 @@ from typing import Final
 
 from harmony_fleet.agent.preflight.service import Manager, Unit
 from harmony_fleet.agent.upgrade import permanent_unit
+from harmony_fleet.agent.upgrade.permanent_unit import AGAIN
 
 NAME: Final = "systemd"
 ANSWER_LIMIT_S: Final = 10.0
@@ -22,7 +23,6 @@ PROPERTIES: Final = (
     *("ExecStartPre", "StartLimitIntervalUSec"),
 )
 
-_AGAIN: Final = "remove the drop-in that does it, or install the device again"
 _CHANGED: Final = "was changed on disk since it was loaded: run `systemctl daemon-reload`"
 
 
@@ -102,8 +102,8 @@ def _remarks(asked: Systemd, unit: Mapping[str, str], timer: Mapping[str, str]) 
     if unit.get("NeedDaemonReload") == "yes":
         yield _CHANGED
     if f"{asked.previous} guard" not in unit.get("ExecStartPre", ""):
-        yield f"has no guard before its start: {_AGAIN}"
+        yield f"has no guard before its start: {AGAIN}"
     if unit.get("StartLimitIntervalUSec") != "0":
-        yield f"may give up starting, as its StartLimitIntervalSec= is not 0: {_AGAIN}"
+        yield f"may give up starting, as its StartLimitIntervalSec= is not 0: {AGAIN}"
     if (state := timer.get("ActiveState", "unknown")) != "active":
         yield f"has no control beside it: {asked.timer} is {state}: start it"

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-EXIT_RESTART: Final = "75"
-"""With which a primary that has committed leaves, to be started again through the link."""
+from harmony_fleet.agent.upgrade.states import EXIT_RESTART
+
+AGAIN: Final = "remove the drop-in, or the mask, that does it, or install the device again"
+"""What a person can do about each flaw."""
 PROPERTIES: Final = (
     *("LoadState", "ExecStart", "Restart"),
     *("RestartForceExitStatus", "RestartPreventExitStatus"),
@@ -33,6 +35,6 @@ def flaws(found: Mapping[str, str], link: str) -> Iterator[str]:
         yield f"starts {started[2]}: arguments, which no candidate gets; the configuration has all"
     forced = found.get("RestartForceExitStatus", "").split()
     prevented = found.get("RestartPreventExitStatus", "").split()
-    again = found.get("Restart") == "always" or EXIT_RESTART in forced
-    if not again or EXIT_RESTART in prevented:
+    again = found.get("Restart") == "always" or str(EXIT_RESTART) in forced
+    if not again or str(EXIT_RESTART) in prevented:
         yield f"does not start again after exit status {EXIT_RESTART}"

@@ -158,8 +158,7 @@ class SystemdExecutor(ProgramOnDisk):
         """Raises SystemdUnavailable: it would not start what is tried here."""
         found = await systemctl.properties(self._permanent, *permanent_unit.PROPERTIES)
         for flaw in permanent_unit.flaws(found, str(self._layout.paths.link)):
-            how = "remove the drop-in that does it, or install the device again"
-            raise SystemdUnavailable(f"{self._permanent} {flaw}: {how}")
+            raise SystemdUnavailable(f"{self._permanent} {flaw}: {permanent_unit.AGAIN}")
 
     async def _start(self, transient: Transient) -> bool:
         """Whether it started; if not, it may still be about to end.
