@@ -15,6 +15,8 @@ from tests.processes.stand_in_api import Script, standing
 from tests.processes.test_cli_install import script
 
 __all__ = ["script"]
+AS_BY_A_TERMINAL = ("env", "--default-signal=HUP,INT")
+"""Whoever runs the tests in the background, or by nohup, has it ignore these."""
 PROGRAM = "from harmony_fleet.cli.main import run; run()"
 CASES = [
     (signal.SIGTERM, "install"),
@@ -40,7 +42,7 @@ def reaching(data: Path, command: str, *before: str) -> Iterator["subprocess.Pop
         port = str(server.getsockname()[1])
         words = ("device", command, "127.0.0.1=pi", "--port", port, "--data", str(data))
         process = subprocess.Popen(
-            [*before, sys.executable, "-c", PROGRAM, *words],
+            [*AS_BY_A_TERMINAL, *before, sys.executable, "-c", PROGRAM, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
