@@ -46,6 +46,7 @@ _STATUS: Final = {
     "nothing_selected": 404,
     "order_refused": 409,
     "release_exists": 409,
+    "release_withdrawn": 409,
     "too_large": 413,
 }
 """By the errors' stable kinds. Any other: 503 where trying again may help, else 500."""

@@ -32,6 +32,7 @@ from harmony_fleet.operator.events import (
     LabelsOrdered,
     MarkerSeen,
     Ordered,
+    PauseOrdered,
     SightForgotten,
     StatusSeen,
     StopAnswered,
@@ -128,6 +129,8 @@ def step(case: Case, event: Event) -> Transition:
             return _abort(case)
         case LabelsOrdered(changes):
             return _labels(case, changes)
+        case PauseOrdered(paused):
+            return _pause(case, paused)
         case HeartbeatSeen():
             return _with_stop(*_heartbeat(case, event))
         case StatusSeen():
@@ -163,6 +166,10 @@ def _ordered(case: Case, event: Ordered) -> Transition:
         )
     if record.current_version == event.version and not (current and current.open):
         raise AlreadyRuns(f"{name} already runs {event.version}: nothing was ordered")
+    if record.paused:
+        raise OrderRefused(
+            f"{name} is paused: nothing new is ordered of it until `fleet device resume {name}`"
+        )
     if record.highest >= MAX_COUNT:
         raise OrderRefused(
             f"{name} claims to have seen the highest generation there is, so it would ignore every "
@@ -221,6 +228,13 @@ def _labels(case: Case, changes: Changes) -> Transition:
         )
     record = replace(record, labels=labels)
     return replace(case, record=record), (Tell(Happening("labels", f"labels: {changes}")),)
+
+
+def _pause(case: Case, paused: bool) -> Transition:
+    if paused is case.record.paused:
+        return case, ()
+    told = Happening("paused", "paused") if paused else Happening("resumed", "resumed")
+    return replace(case, record=replace(case.record, paused=paused)), (Tell(told),)
 
 
 def _heartbeat(case: Case, event: HeartbeatSeen) -> Transition:

@@ -30,6 +30,12 @@ class LabelsOrdered:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseOrdered:
+    paused: bool
+    """False: it takes orders again."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatSeen:
     heartbeat: Heartbeat
     live: bool
@@ -70,4 +76,6 @@ class SightForgotten:
 
 Sighting = HeartbeatSeen | StatusSeen | MarkerSeen | SightForgotten
 """What the observer reports."""
-Event = Ordered | AbortOrdered | LabelsOrdered | StopAnswered | StopUnanswered | Sighting
+Event = (
+    Ordered | AbortOrdered | LabelsOrdered | PauseOrdered | StopAnswered | StopUnanswered | Sighting
+)

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVarTuple, assert_never
 
 from harmony_fleet.contracts.heartbeat import Role
+from harmony_fleet.contracts.upgrade import Desired
 from harmony_fleet.labels import Changes, Selector
 from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.backoff import backoff_s
 from harmony_fleet.operator.commands import FleetCommandsClient
+from harmony_fleet.operator.complaints import Complaints
 from harmony_fleet.operator.coordinator import (
     Case,
     Effect,
@@ -36,6 +38,7 @@ from harmony_fleet.operator.events import (
     HeartbeatSeen,
     LabelsOrdered,
     Ordered,
+    PauseOrdered,
     Sighting,
     StopAnswered,
     StopUnanswered,
@@ -43,7 +46,15 @@ from harmony_fleet.operator.events import (
 from harmony_fleet.operator.markers import Markers
 from harmony_fleet.operator.observer import Observer
 from harmony_fleet.operator.orders import Orders
-from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Ids, StoreError, Versioned
+from harmony_fleet.operator.ports import (
+    Clock,
+    Conflict,
+    DeviceStore,
+    Ids,
+    NotDeclared,
+    StoreError,
+    Versioned,
+)
 from harmony_fleet.operator.preflight import LIMIT_S as PREFLIGHT_LIMIT_S
 from harmony_fleet.operator.preflight import Preflights
 from harmony_fleet.operator.preflight_rules import PreflightResult
@@ -108,6 +119,7 @@ class Operator:
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._devices: dict[str, _Device] = {}
         self._newcomers: dict[str, Waiting] = {}
+        self._complaints = Complaints(clock.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
         self._hearing = False
 
@@ -141,9 +153,11 @@ class Operator:
 
     async def label(self, device_id: str, changes: Changes) -> Sight:
         """Raises UnknownDevice, OrderRefused, StoreError: then nothing was changed."""
-        await self._current(device_id)
-        await self._take(device_id, LabelsOrdered(changes))
-        return self.sight(device_id)
+        return await self._order(device_id, LabelsOrdered(changes))
+
+    async def pause(self, device_id: str, paused: bool) -> Sight:
+        """Or, where `paused` is false, resume. Raises UnknownDevice, StoreError."""
+        return await self._order(device_id, PauseOrdered(paused))
 
     async def selected(self, selector: Selector) -> Sequence[Sight]:
         """By the labels that the store holds now; none is no error. Raises StoreError."""
@@ -166,6 +180,30 @@ class Operator:
     async def preflight(self, wanted: Wanted | None, version: str) -> Sequence[PreflightResult]:
         """Asks; nothing is ordered. Raises as `Orders.trials` says."""
         return await self._preflights.ask(wanted, version)
+
+    def list_soon(self) -> None:
+        """Compare the buckets with the store again: something was seen and not stored."""
+        self._observer.list_soon()
+
+    async def learn(self, found: Versioned) -> Sight:
+        """What somebody else has stored. Raises StoreError, UnknownDevice."""
+        return await self._as_stored(found)
+
+    async def retire(self, device_id: str) -> None:
+        """Take back what it was told, as far as it can be, and forget it. Idempotent.
+
+        Raises StoreError, MessagingError: it is not forgotten.
+        """
+        device = self._devices.get(device_id)
+        if device is None:
+            return
+        with suppress(OrderRefused):  # nothing is under way, or it is committed
+            await self._take(device_id, AbortOrdered())
+        order = device.case.record.order
+        if order is not None and order.open and order.desired is Desired.ABORT:
+            await self._markers.put(order.marker(device_id))
+        async with device.lock:
+            self._devices.pop(device_id, None)
 
     # What happens
 
@@ -210,14 +248,25 @@ class Operator:
         """However much a newcomer says, it is adopted once, and then taken at its newest words."""
         try:
             await self._adopt(device_id)
-        finally:
-            said = self._newcomers.pop(device_id)
+        except NotDeclared as refusal:
+            self._newcomers.pop(device_id)
+            self._complaints.of(device_id, str(refusal))
+            return
+        except BaseException:
+            self._newcomers.pop(device_id)
+            raise
+        said = self._newcomers.pop(device_id)
         while said:
             self._saw(device_id, said.take())
 
     async def _take_oldest(self, device: _Device) -> None:
         async with device.lock:
             await self._decide(device, device.waiting.take())
+
+    async def _order(self, device_id: str, event: Event) -> Sight:
+        await self._current(device_id)
+        await self._take(device_id, event)
+        return self.sight(device_id)
 
     async def _take(self, device_id: str, event: Event) -> None:
         """Decide, store, perform. Raises UnknownDevice, OrderRefused, StoreError."""
@@ -296,8 +345,8 @@ class Operator:
             device.case = replace(device.case, stop_in_flight=False, unanswered=0)
 
     async def _looked_again(self, device_id: str) -> Case:
-        """What the store wants of this device now. Raises StoreError."""
-        device = self._devices[device_id]
+        """What the store wants of this device now. Raises UnknownDevice, StoreError."""
+        device = self._known(device_id)
         async with device.lock:
             await self._reload(device)
         # A loss of the plane that waits for its turn counts already: what was seen is old.
@@ -383,6 +432,8 @@ class Operator:
     async def _logged(self, work: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
         try:
             await work(*given)
+        except UnknownDevice as error:
+            logger.info("%s", error)  # it was retired meanwhile
         except StoreError as error:
             logger.error("%s", error)
             self._observer.list_soon()  # what was seen and not stored is seen again

@@ -63,7 +63,7 @@ class Markers:
         while writer.wanted is not None:
             marker, writer.wanted = writer.wanted, None
             try:
-                await self._compare_and_set(marker)
+                await self.put(marker)
                 tries = 0
             except (MessagingError, StoreError) as error:
                 logger.info("the marker of %s is not written yet: %s", marker.device_id, error)
@@ -83,8 +83,11 @@ class Markers:
             writer.pause.cancel()
             writer.pause = None
 
-    async def _compare_and_set(self, marker: Marker) -> None:
-        """Reads the bucket before the store: what anyone changes after that, in either, stays."""
+    async def put(self, marker: Marker) -> None:
+        """Once. Raises MessagingError, StoreError, UnknownDevice.
+
+        Reads the bucket before the store: what anyone changes after that, in either, stays.
+        """
         bucket, name = subjects.MARKER_BUCKET, marker.device_id
         entry = await keyvalue.get(self._plane, bucket, name, REQUEST_LIMIT_S)
         found = None

@@ -13,7 +13,7 @@ from harmony_fleet.operator.coordinator import AlreadyRuns, Case, OrderRefused, 
 from harmony_fleet.operator.events import AbortOrdered, Ordered
 from harmony_fleet.operator.ports import Clock, DeviceStore, Ids, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Release
-from harmony_fleet.operator.results import NothingSelected, UnknownRelease, Wanted
+from harmony_fleet.operator.results import NothingSelected, ReleaseWithdrawn, UnknownRelease, Wanted
 from harmony_fleet.operator.way_back import way_back
 
 
@@ -59,13 +59,12 @@ class Orders:
     async def upgrades(
         self, wanted: Wanted | None, version: str, retry: bool, replace: bool
     ) -> dict[str, Ordered]:
-        """None: every device. Raises UnknownRelease; for named devices UnknownDevice, OrderRefused.
+        """None: every device. Raises UnknownRelease, ReleaseWithdrawn.
 
-        What is ordered of all devices, or of those selected, may still be refused by some.
+        For named devices UnknownDevice, OrderRefused as well; what is ordered of all devices, or
+        of those selected, may still be refused by some.
         """
-        artifact = await self._artifact(version)
-        if artifact is None:
-            raise _no_release(version)
+        artifact = self._file_of(await self._release(version))
         names = await self._names(wanted)
         orders = {name: self._order(version, artifact, retry, replace) for name in names}
         if wanted is not None and not isinstance(wanted, Selector):
@@ -78,9 +77,7 @@ class Orders:
 
         Raises UnknownRelease, UnknownDevice.
         """
-        release = await self._store.release(version)
-        if release is None:
-            raise _no_release(version)
+        release = await self._release(version)
         order = self._order(version, self._file_of(release), retry=False, replace=False)
         cases = [await self._current(name) for name in await self._names(wanted)]
         return [Trial.of(case, order, release.python) for case in cases]
@@ -91,13 +88,14 @@ class Orders:
         for name in await self._names(wanted):
             case = await self._current(name)
             version = way_back(case.record)
-            artifact = await self._artifact(version)
-            if artifact is None:
+            release = await self._store.release(version)
+            if release is None:
                 raise UnknownRelease(
                     f"{name} ran {version} before, and there is no release {version} here: add it "
                     f"by `fleet release add FILE`, or choose another version with `fleet upgrade "
                     f"{name} --to VERSION`"
                 )
+            artifact = self._file_of(_usable(release))
             orders[name] = self._order(version, artifact, retry=False, replace=False)
             step(case, orders[name])
         return orders
@@ -141,10 +139,15 @@ class Orders:
             )
         return busy
 
-    async def _artifact(self, version: str) -> Artifact | None:
-        """None: there is no such release."""
+    async def _release(self, version: str) -> Release:
+        """Raises UnknownRelease, ReleaseWithdrawn."""
         release = await self._store.release(version)
-        return None if release is None else self._file_of(release)
+        if release is None:
+            raise UnknownRelease(
+                f"there is no release {version}: add it by `fleet release add FILE`, or see "
+                "`fleet release list`"
+            )
+        return _usable(release)
 
     def _file_of(self, release: Release) -> Artifact:
         url = release.url_below(self._artifact_base_url)
@@ -155,8 +158,8 @@ class Orders:
         return Ordered(upgrade_id, version, artifact, now, retry, replace)
 
 
-def _no_release(version: str) -> UnknownRelease:
-    return UnknownRelease(
-        f"there is no release {version}: add it by `fleet release add FILE`, or see "
-        "`fleet release list`"
-    )
+def _usable(release: Release) -> Release:
+    """Raises ReleaseWithdrawn."""
+    if release.withdrawn is not None:
+        raise ReleaseWithdrawn(release.version, release.withdrawn)
+    return release

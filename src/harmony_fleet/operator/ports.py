@@ -24,6 +24,18 @@ class Conflict(StoreError):
     kind = "conflict"
 
 
+class NotDeclared(FleetError):
+    """Only declared devices are taken in, and this one is not. Nothing was done."""
+
+    kind = "not_declared"
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__(
+            f"{device_id} is heard, and nobody has declared it: declare it, or take its "
+            "credentials from it"
+        )
+
+
 class ReleaseExists(FleetError):
     """That version is there already, with other bytes. Nothing was changed."""
 

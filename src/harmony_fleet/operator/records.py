@@ -65,6 +65,8 @@ class DeviceRecord:
     seq: int = -1
     labels: tuple[Label, ...] = ()
     """By key. People's words: no decision about an upgrade goes by them."""
+    paused: bool = False
+    """No order is given to it; one that is under way goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Release:
     """RFC 3339, UTC."""
     url: str | None = None
     """Where the file is, on a server that is not ours; None: below `/artifacts`."""
+    withdrawn: str | None = None
+    """Why no order names it any more; None: any may."""
 
     def url_below(self, artifact_base_url: str) -> str:
         """Where a device downloads it."""

@@ -25,6 +25,15 @@ class UnknownRelease(FleetError):
     kind = "unknown_release"
 
 
+class ReleaseWithdrawn(FleetError):
+    """Somebody has withdrawn that version. Nothing was changed."""
+
+    kind = "release_withdrawn"
+
+    def __init__(self, version: str, reason: str) -> None:
+        super().__init__(f"release {version} was withdrawn: {reason}")
+
+
 class NothingSelected(FleetError):
     """No device has such labels. Nothing was changed."""
 

@@ -1,0 +1,194 @@
+"""Requests to the cluster's API server, by lightkube: `Cluster`. Errors are said in our words.
+
+Rules
+1. What the server puts off (429, or 503 with a Retry-After) is asked again when it says, for a
+   while. No other refusal is: who asked decides anew.
+2. Writes go out at a capped rate (a token bucket). Nobody's burst takes the API server from others.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import httpx2
+import msgspec
+from lightkube import ApiError, AsyncClient, KubeConfig
+from lightkube.config import client_adapter
+from lightkube.config.kubeconfig import SingleConfig
+from lightkube.core.exceptions import ConfigError
+from lightkube.core.resource import Resource
+from lightkube.types import PatchType
+
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.operator.kubernetes.reflector import retry_after_s
+from harmony_fleet.operator.ports import Clock, Conflict, StoreError
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Resource)
+
+FIELD_MANAGER: Final = "harmony-fleet"
+ANSWER_LIMIT_S: Final = 10.0
+PUT_OFF_LIMIT_S: Final = 30.0
+"""In all, for one request."""
+WRITES_PER_S: Final = 50.0
+BURST: Final = 100
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_FORBIDDEN: Final = frozenset({401, 403})
+_PUT_OFF: Final = frozenset({429, 503})
+
+logger = logging.getLogger(__name__)
+
+
+class NoCluster(FleetError):
+    """There is no cluster that this process was told of."""
+
+    kind = "no_cluster"
+
+
+class Forbidden(StoreError):
+    """The operator's role does not allow it."""
+
+    kind = "forbidden"
+
+
+class Bucket:
+    """Tokens: one for each write, `rate` of them a second, `burst` at once."""
+
+    def __init__(self, clock: Clock, rate: float, burst: int) -> None:
+        self._clock, self._rate, self._burst = clock, rate, burst
+        self._tokens = float(burst)
+        self._at_s = clock.monotonic()
+
+    async def take(self) -> None:
+        """Waits for its turn: those who came first go first."""
+        now_s = self._clock.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate) - 1
+        self._at_s = now_s
+        if self._tokens < 0:
+            await self._clock.sleep(-self._tokens / self._rate)
+
+
+class Cluster:
+    """Close it when done. Every request raises StoreError."""
+
+    def __init__(
+        self,
+        configuration: SingleConfig,
+        clock: Clock,
+        rate: float = WRITES_PER_S,
+        burst: int = BURST,
+    ) -> None:
+        self.namespace = configuration.namespace
+        timeout = httpx2.Timeout(ANSWER_LIMIT_S)
+        self._client = AsyncClient(configuration, timeout=timeout, field_manager=FIELD_MANAGER)
+        parameters = client_adapter.ConnectionParams(timeout=timeout)
+        self.http = client_adapter.AsyncClient(configuration, parameters)
+        """For watches, which hold a connection each."""
+        self._clock = clock
+        self._bucket = Bucket(clock, rate, burst)
+        self.writes = 0
+        """That the server was asked for so far, those put off once."""
+
+    @classmethod
+    def found(cls, clock: Clock, rate: float = WRITES_PER_S) -> "Cluster":
+        """By the pod's service account, else by $KUBECONFIG, else by ~/.kube/config.
+
+        Raises NoCluster.
+        """
+        try:
+            configuration = KubeConfig.from_env().get()
+        except (ConfigError, KeyError, OSError, msgspec.MsgspecError) as error:
+            raise NoCluster(
+                f"no cluster is known here ({error}): run it in a pod with a service account, or "
+                "set KUBECONFIG"
+            ) from error
+        if configuration is None:
+            raise NoCluster("the kubeconfig has no current context: set one")
+        return cls(configuration, clock, rate)
+
+    async def get(self, kind: type[R], namespace: str, name: str) -> R | None:
+        client: Any = self._client  # its types know its own resources only
+        return await _or_none(self._asked(lambda: client.get(kind, name, namespace=namespace)))
+
+    async def list(self, kind: type[R], namespace: str) -> list[R]:
+        client: Any = self._client
+
+        async def all_of_it() -> list[R]:
+            return [one async for one in client.list(kind, namespace=namespace)]
+
+        return await self._asked(all_of_it)
+
+    async def create(self, one: R) -> R:
+        """Raises Conflict where it is there already."""
+        client: Any = self._client
+        return await self._written(lambda: client.create(one))
+
+    async def replace(self, one: R) -> R:
+        """Raises Conflict where it is another one by now, or has gone."""
+        client: Any = self._client
+        return await self._written(lambda: client.replace(one))
+
+    async def merge(self, kind: type[R], namespace: str, name: str, patch: dict[str, Any]) -> R:
+        """A merge patch (RFC 7396). Raises Conflict, as `replace` does."""
+        client: Any = self._client
+        where: dict[str, Any] = {"namespace": namespace, "patch_type": PatchType.MERGE}
+        return await self._written(lambda: client.patch(kind, name, patch, **where))
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        await self._client.close()
+
+    async def _written(self, ask: Callable[[], Awaitable[T]]) -> T:
+        await self._bucket.take()
+        self.writes += 1
+        try:
+            return await self._asked(ask)
+        except _NotThere as error:
+            raise Conflict(str(error)) from error
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        give_up_s = self._clock.monotonic() + PUT_OFF_LIMIT_S
+        while True:
+            try:
+                return await ask()
+            except ApiError as error:
+                wait_s = _put_off_s(error)
+                if wait_s is None or self._clock.monotonic() + wait_s > give_up_s:
+                    raise _in_our_words(error) from error
+                await self._clock.sleep(wait_s)
+            except httpx2.HTTPError as error:
+                raise StoreError(
+                    f"the cluster's API server does not answer ({error!r}): it is tried again"
+                ) from error
+            except msgspec.MsgspecError as error:
+                raise StoreError(f"the cluster's answer cannot be read: {error}") from error
+
+
+class _NotThere(StoreError):
+    pass
+
+
+async def _or_none(asked: Awaitable[T]) -> T | None:
+    try:
+        return await asked
+    except _NotThere:
+        return None
+
+
+def _put_off_s(error: ApiError) -> float | None:
+    """None: it is an answer, not a delay."""
+    if error.status.code not in _PUT_OFF:
+        return None
+    return retry_after_s(error.response.headers)
+
+
+def _in_our_words(error: ApiError) -> StoreError:
+    code, words = error.status.code, error.status.message
+    if code == _NOT_FOUND:
+        return _NotThere(str(words))
+    if code == _CONFLICT:
+        return Conflict(str(words))
+    if code in _FORBIDDEN:
+        return Forbidden(f"the cluster does not allow it: {words}; see the operator's role")
+    return StoreError(f"the cluster refused it ({code}): {words}")

@@ -1,0 +1,217 @@
+"""Makes the operator do what the Devices' specs ask for, and their status say how it stands.
+
+While this replica leads: `Driver.run()`. Every Device that has changed, or of which something else
+was seen, is looked at by one worker at a time: what somebody else has stored is learned, what is
+asked for is ordered, what keeps it from coming about is noted. What a look finds does not depend
+on what made it happen, so one that was missed is made up for by the next.
+"""
+
+import asyncio
+import logging
+from typing import Final, assert_never, get_args
+
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.operator.coordinator import OrderRefused
+from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence
+from harmony_fleet.operator.kubernetes.devices import Devices
+from harmony_fleet.operator.kubernetes.mapping import (
+    ObjectUnusable,
+    check_usable,
+    device_id_of,
+    record_of,
+    revision_of,
+)
+from harmony_fleet.operator.kubernetes.mirror import Key, Mirror, key_of
+from harmony_fleet.operator.kubernetes.names import object_name
+from harmony_fleet.operator.kubernetes.objects import AgentRelease, Device
+from harmony_fleet.operator.kubernetes.render import Outlook, asked_of
+from harmony_fleet.operator.kubernetes.store import KubernetesStore
+from harmony_fleet.operator.kubernetes.wants import GiveAbort, GiveOrder, Settled, Wait, decide
+from harmony_fleet.operator.kubernetes.work_queue import WorkQueue
+from harmony_fleet.operator.loop import Operator, Sight
+from harmony_fleet.operator.ports import Clock, StoreError, Versioned
+from harmony_fleet.operator.results import ReleaseWithdrawn, UnknownRelease
+from harmony_fleet.operator.views import Condition, online, waits_for
+from harmony_fleet.operator.views import conditions as trouble
+from harmony_fleet.operator.write_behind import WriteBehind
+
+logger = logging.getLogger(__name__)
+
+_TROUBLES: Final = frozenset(get_args(Condition))
+"""What comes and goes without a change of the Device."""
+WORKERS: Final = 8
+LOOK_S: Final = 2.0
+"""Between two looks at which devices are heard."""
+PATIENCE_S: Final = 90.0
+"""After its start an operator calls nobody silent: three intervals of the longest usual ones."""
+
+
+class Driver:
+    def __init__(
+        self,
+        operator: Operator,
+        store: KubernetesStore,
+        behind: WriteBehind,
+        devices: Devices,
+        releases: Mirror[AgentRelease],
+        clock: Clock,
+    ) -> None:
+        """`behind`: what the operator writes to, over that store."""
+        self._operator, self._store, self._behind = operator, store, behind
+        self._devices, self._clock = devices, clock
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._releases = releases
+        self._began_s = clock.monotonic()
+        devices.mirror.on_change(self._queue.add)
+        releases.on_change(self._release_changed)
+
+    async def run(self) -> None:
+        """Until cancelled. The operator must be running."""
+        for device in self._devices.mirror:
+            self._queue.add(key_of(device))
+        workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        try:
+            await self._look_around()
+        finally:
+            self._devices.mirror.off_change(self._queue.add)
+            self._releases.off_change(self._release_changed)
+            self._queue.close()
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+
+    def _release_changed(self, _key: Key) -> None:
+        """Whoever waits for a release may have it now."""
+        for device in self._devices.mirror:
+            if _stalled_by(device):
+                self._queue.add(key_of(device))
+
+    async def _look_around(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_S)
+            for sight in self._operator.sights():
+                device = self._devices.of(sight.case.record.device_id)
+                if device is not None and self._differs(device, sight):
+                    self._queue.add(key_of(device))
+
+    def _differs(self, device: Device, sight: Sight) -> bool:
+        shown = device.status.heartbeat if device.status else None
+        presence = self._presence(sight)
+        found = trouble(sight, self._clock.now())
+        changed = presence is not None and (shown or Presence.UNHEARD) != presence
+        return changed or bool(found) != (_stalled_by(device) in _TROUBLES)
+
+    def _presence(self, sight: Sight) -> Presence | None:
+        """None: it cannot be told yet."""
+        if online(sight):
+            return Presence.FRESH
+        if sight.heard_age_s is not None:
+            return Presence.LOST
+        patient = self._clock.monotonic() - self._began_s < PATIENCE_S
+        if patient or sight.case.record.current_version is None:
+            return None
+        return Presence.LOST
+
+    # One Device
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                await self._look_at(key)
+                self._queue.done(key)
+            except ObjectUnusable as error:
+                logger.error("%s", error)  # whoever mends it, changes it
+                self._queue.done(key)
+            except FleetError as error:
+                logger.warning("%s/%s is looked at again later: %s", *key, error)
+                self._queue.failed(key)
+            except Exception:  # the runner: one device's fault must not end the others' turns
+                logger.exception("looking at %s/%s failed", *key)
+                self._queue.failed(key)
+
+    async def _look_at(self, key: Key) -> None:
+        """Raises StoreError, MessagingError."""
+        device = self._devices.mirror.get(key)
+        if device is None:
+            await self._gone(key)
+            return
+        if device.metadata.deletion_timestamp:
+            await self._retire(device)
+            return
+        check_usable(device)
+        if self._devices.is_twin(device):
+            logger.error("%s/%s names a device that an older Device is for: ignored", *key)
+            return
+        device = await self._store.hold(device)
+        stored = Versioned(record_of(device), revision_of(device))
+        sight = await self._operator.learn(self._behind.as_known(stored))
+        obstacle = await self._do(device, sight)
+        sight = self._operator.sight(sight.case.record.device_id)
+        obstacle = obstacle or self._obstacle(sight)
+        outlook = Outlook(self._presence(sight), obstacle, device.metadata.generation)
+        await self._store.note(sight.case.record.device_id, outlook)
+
+    async def _gone(self, key: Key) -> None:
+        _space, name = key
+        for sight in self._operator.sights():
+            device_id = sight.case.record.device_id
+            if object_name(device_id) == name and self._devices.of(device_id) is None:
+                self._store.forget(device_id)
+                await self._operator.retire(device_id)
+
+    async def _retire(self, device: Device) -> None:
+        if not self._devices.is_twin(device):
+            await self._operator.retire(device_id_of(device))
+            self._store.forget(device_id_of(device))
+        await self._store.let_go(device)
+
+    async def _do(self, device: Device, sight: Sight) -> Obstacle | None:
+        """What is asked for; or why that cannot be."""
+        name = sight.case.record.device_id
+        decision = decide(asked_of(device), sight.case.record)
+        match decision:
+            case GiveOrder(version, retry):
+                return await self._order(name, version, retry)
+            case GiveAbort():
+                return await self._abort(name)
+            case Wait() | Settled():
+                return None
+            case _:
+                assert_never(decision)
+
+    async def _order(self, name: str, version: str, retry: bool) -> Obstacle | None:
+        try:
+            (result,) = await self._operator.upgrade([name], version, retry, replace=True)
+        except UnknownRelease:
+            return Obstacle("UnknownRelease", f"there is no AgentRelease of version {version}")
+        except ReleaseWithdrawn as refusal:
+            return Obstacle("ReleaseWithdrawn", str(refusal))
+        except OrderRefused as refusal:
+            return Obstacle("OrderRefused", str(refusal))
+        if result.reason is None:
+            return None
+        if result.kind == OrderRefused.kind:
+            return Obstacle("OrderRefused", result.reason)
+        raise StoreError(result.reason)
+
+    async def _abort(self, name: str) -> Obstacle | None:
+        try:
+            await self._operator.abort([name])
+        except OrderRefused as refusal:
+            return Obstacle("AbortRefused", str(refusal))
+        return None
+
+    def _obstacle(self, sight: Sight) -> Obstacle | None:
+        found = trouble(sight, self._clock.now())
+        if not found:
+            return None
+        waits = waits_for(sight)
+        return Obstacle(found[0], f"waits for {waits}" if waits else "see `fleet why`")
+
+
+def _stalled_by(device: Device) -> str | None:
+    """The reason why it is stalled; None: it is not."""
+    found = device.status.conditions if device.status else ()
+    stalled = (one.reason for one in found if one.type == "Stalled" and one.status == "True")
+    return next(stalled, None)

@@ -1,0 +1,108 @@
+"""What a replica answers over HTTP: itself while it leads, else by asking the one that does.
+
+So any replica may be asked, and one Service stands before all of them. `/healthz` and `/readyz`
+are each replica's own.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import httpx
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from harmony_fleet.operator.kubernetes.replica import Leading, Replica
+from harmony_fleet.operator.openapi import ErrorBody, ErrorWords
+
+logger = logging.getLogger(__name__)
+
+PASSED_ON: Final = "Fleet-Passed-On"
+"""A request is passed on once: two replicas that each take the other for the leader are not asked
+in turn for ever."""
+_NOT_PASSED: Final = frozenset({"connection", "host", "transfer-encoding", "content-length"})
+
+
+class Front:
+    """An ASGI application."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        made: Callable[[Leading], ASGIApp],
+        others: httpx.AsyncClient,
+        name: str,
+    ) -> None:
+        """`made`: the API of one time of leading; `others`: what asks them.
+
+        `name`: whom their certificates are for.
+        """
+        self._replica, self._made, self._others, self._name = replica, made, others, name
+        self._for: tuple[Leading, ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._answer(scope, receive)
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+        if scope["path"] == "/healthz":
+            return Response("ok\n")
+        if scope["path"] == "/readyz":
+            ready = self._replica.ready
+            return Response("ready\n" if ready else "not ready\n", 200 if ready else 503)
+        if leading := self._replica.leading:
+            return self._application(leading)
+        request = Request(scope, receive)
+        address = self._replica.leader_address
+        if not address or PASSED_ON in request.headers:
+            return _nobody_leads()
+        return await self._pass_on(request, address)
+
+    def _application(self, leading: Leading) -> ASGIApp:
+        if self._for is None or self._for[0] is not leading:
+            self._for = (leading, self._made(leading))
+        return self._for[1]
+
+    async def _pass_on(self, request: Request, address: str) -> Response:
+        kept = [(k, v) for k, v in request.headers.items() if k.lower() not in _NOT_PASSED]
+        url = request.url
+        path = f"{url.path}?{url.query}" if url.query else url.path
+        passed = self._others.build_request(
+            request.method,
+            f"{address}{path}",
+            headers=[*kept, (PASSED_ON, "1")],
+            content=_body(request),
+            extensions={"sni_hostname": self._name},
+        )
+        try:
+            answer = await self._others.send(passed, stream=True)
+        except (httpx.HTTPError, ClientDisconnect) as error:
+            logger.warning("the leader at %s cannot be asked: %r", address, error)
+            return _nobody_leads()
+        headers = {k: v for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED}
+        return StreamingResponse(_read(answer), answer.status_code, headers)
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    async for part in request.stream():
+        yield part
+
+
+async def _read(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in answer.aiter_raw():
+            yield part
+    finally:
+        await answer.aclose()
+
+
+def _nobody_leads() -> Response:
+    words = ErrorWords("not_leading", "no replica of the operator leads just now: try again")
+    return Response(
+        msgspec.json.encode(ErrorBody(words)),
+        503,
+        {"Retry-After": "1"},
+        media_type="application/json",
+    )

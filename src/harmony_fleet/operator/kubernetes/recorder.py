@@ -1,0 +1,125 @@
+"""Events of the cluster, for `kubectl describe`: `Recorder.told` is what the store tells.
+
+Of a device's history only what ends an upgrade, or needs a person, becomes an Event: all of it
+stands in the Device itself. Nobody waits for them, and under a flood the oldest go. What is said
+again is counted in the Event that said it first.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from lightkube.models.core_v1 import ObjectReference
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.events_v1 import Event
+
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase
+from harmony_fleet.operator.kubernetes.cluster import FIELD_MANAGER, Cluster
+from harmony_fleet.operator.kubernetes.names import API_VERSION
+from harmony_fleet.operator.kubernetes.objects import Device
+from harmony_fleet.operator.ports import Clock, StoreError
+from harmony_fleet.operator.records import Happening
+
+MOST_WAITING: Final = 1000
+MOST_KNOWN: Final = 1000
+_MAX_NOTE: Final = 1024
+_NEEDS_A_PERSON: Final = {
+    "duplicate_identity": "DuplicateIdentity",
+    "journal_set_back": "JournalSetBack",
+    "stop_refused": "StopRefused",
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    device: ObjectReference
+    reason: str
+    text: str
+    good: bool
+
+    @property
+    def key(self) -> tuple[str | None, str, str]:
+        return self.device.uid, self.reason, self.text
+
+
+class Recorder:
+    def __init__(self, cluster: Cluster, clock: Clock, instance: str) -> None:
+        """`instance`: which replica says so."""
+        self._cluster, self._clock, self._instance = cluster, clock, instance
+        self._waiting: deque[_Note] = deque(maxlen=MOST_WAITING)
+        self._known: OrderedDict[tuple[str | None, str, str], tuple[str, int]] = OrderedDict()
+        self._some = asyncio.Event()
+
+    def told(self, device: Device, happenings: Sequence[Happening]) -> None:
+        for happening in happenings:
+            if reason := _reason(device, happening):
+                good = reason == AgentUpgradePhase.SUCCEEDED
+                note = happening.sentence[:_MAX_NOTE]
+                self._waiting.append(_Note(_reference(device), reason, note, good))
+                self._some.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            while self._waiting:
+                note = self._waiting.popleft()
+                try:
+                    await self._say(note)
+                except StoreError as error:
+                    logger.warning("no Event tells %r: %s", note.text, error)
+
+    async def _say(self, note: _Note) -> None:
+        space = note.device.namespace or ""
+        name, times = self._known.get(note.key, ("", 0))
+        now = self._clock.now()
+        if times:
+            series = {"series": {"count": times + 1, "lastObservedTime": now}}
+            await self._cluster.merge(Event, space, name, series)
+        else:
+            name = f"{note.device.name}.{secrets.token_hex(8)}"
+            await self._cluster.create(self._event(note, name, now))
+        self._known[note.key] = (name, times + 1)
+        self._known.move_to_end(note.key)
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def _event(self, note: _Note, name: str, now: str) -> Event:
+        return Event(
+            metadata=ObjectMeta(name=name, namespace=note.device.namespace),
+            eventTime=datetime.fromisoformat(now),
+            type="Normal" if note.good else "Warning",
+            reason=note.reason,
+            action="Upgrade",
+            note=note.text,
+            regarding=note.device,
+            reportingController=FIELD_MANAGER,
+            reportingInstance=self._instance,
+        )
+
+
+def _reason(device: Device, happening: Happening) -> str | None:
+    """One word; None: it is no Event."""
+    upgrade = device.status.upgrade if device.status else None
+    if happening.kind == "phase" and upgrade and upgrade.upgrade_id == happening.upgrade_id:
+        return upgrade.phase if AgentUpgradePhase(upgrade.phase).final else None
+    return _NEEDS_A_PERSON.get(happening.kind)
+
+
+def _reference(device: Device) -> ObjectReference:
+    known = device.metadata
+    return ObjectReference(
+        apiVersion=API_VERSION,
+        kind="Device",
+        name=known.name,
+        namespace=known.namespace,
+        uid=known.uid,
+    )
