@@ -33,6 +33,10 @@ class FixedClock:
 @dataclass
 class FakeWorld:
     store: FakeStore = field(default_factory=lambda: FakeStore(FixedClock()))
+    events_kept = 1000
+
+    async def settled(self) -> None:
+        pass
 
     def another(self) -> DeviceStore:
         return self.store
@@ -42,6 +46,8 @@ class FakeWorld:
 
 
 class SqliteWorld:
+    events_kept = 1000
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open: list[SqliteStore] = []
@@ -50,6 +56,9 @@ class SqliteWorld:
     def another(self) -> DeviceStore:
         self._open.append(SqliteStore(self._path, FixedClock()))
         return self._open[-1]
+
+    async def settled(self) -> None:
+        pass
 
     async def reopened(self) -> DeviceStore:
         await self.close()
