@@ -90,7 +90,7 @@ class Pod(msgspec.Struct, frozen=True):
 def read_config(path: Path) -> OperatorConfig:
     """Raises ConfigUnusable."""
     try:
-        config = msgspec.toml.decode(path.read_bytes(), type=OperatorConfig)
+        config = msgspec.toml.decode(path.read_bytes(), type=OperatorConfig, dec_hook=_path)
         for server in (*config.plane.servers, config.plane.device_url):
             check_server(server)
         check_url(config.api.url)
@@ -103,6 +103,12 @@ def read_config(path: Path) -> OperatorConfig:
     except (msgspec.DecodeError, InvalidValue) as error:
         raise ConfigUnusable(f"{path}: {error}") from error
     return config
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"no {kind.__name__} is read from {value!r}")
 
 
 def pod() -> Pod:

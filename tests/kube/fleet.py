@@ -1,0 +1,199 @@
+"""A fleet on a real cluster: operators under their service account, real NATS, devices.
+
+The devices are the shipped agent on fake disks (`testing.light_device`), so that many fit.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tests.kube.api_server import KubeCluster
+from tests.processes.light_fleet import VERSIONS, LightFleet, light_fleet
+
+from harmony_fleet.embedded.local_device import toml
+from harmony_fleet.messaging.credentials import encode_creds
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 60.0
+ACCOUNT = "harmony-fleet"
+TOKEN = "t" * 40
+
+
+@dataclass
+class OperatorProcess:
+    name: str
+    argv: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int | None:
+        """Its exit status."""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        try:
+            return process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def words(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+@dataclass
+class KubeFleet:
+    kube: KubeCluster
+    namespace: str
+    light: LightFleet
+    folder: Path
+    operators: list[OperatorProcess] = field(default_factory=list)
+
+    # The cluster, as its users see it
+
+    def kubectl(
+        self, *words: str, document: str | dict[str, Any] | None = None, check: bool = True
+    ) -> str:
+        text = json.dumps(document) if isinstance(document, dict) else document
+        done = self.kube.kubectl("-n", self.namespace, *words, document=text, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {words}: {done.stdout} {done.stderr}")
+        return done.stdout + done.stderr
+
+    def apply(self, kind: str, name: str, **spec: Any) -> None:
+        document = {
+            "apiVersion": "harmony-fleet.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }
+        self.kubectl("apply", "-f", "-", document=document)
+
+    def device(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "device", name, "-o", "json"))
+        return found
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        found = self.device(name).get("status", {}).get("conditions", [])
+        return next((one for one in found if one["type"] == kind), {})
+
+    def add_releases(self, versions: Iterable[str] = VERSIONS) -> None:
+        """Those that a light device knows, by their digests."""
+        for version in versions:
+            content = version.encode()
+            artifact = {
+                "url": f"http://127.0.0.1:1/{version}",
+                "sizeBytes": len(content),
+                "sha256": sha256(content).hexdigest(),
+            }
+            self.apply("AgentRelease", version, version=version, artifacts=[artifact])
+
+    # Operators
+
+    def operator(self, **devices: bool) -> OperatorProcess:
+        """One more replica, started."""
+        name = f"replica-{len(self.operators) + 1}"
+        config = self._config(name, devices)
+        made = OperatorProcess(
+            name,
+            [sys.executable, "-m", "harmony_fleet.operator.main", "--config", str(config)],
+            {
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder),
+                "POD_NAME": name,
+                "KUBECONFIG": str(self.kube.kubeconfig_of_account(self.namespace, ACCOUNT)),
+            },
+            self.folder / f"{name}.log",
+        )
+        self.operators.append(made)
+        made.start()
+        return made
+
+    def _config(self, name: str, devices: dict[str, bool]) -> Path:
+        accounts, files = self.light.server.accounts, self.folder / "secrets"
+        files.mkdir(exist_ok=True)
+        operator = accounts.operator_credentials
+        (files / "operator.creds").write_text(encode_creds(operator.jwt, operator.seed))
+        (files / "signing.seed").write_text(accounts.keys["device_signing"].seed_text())
+        (files / "token").write_text(TOKEN)
+        document = {
+            "plane": {
+                "servers": [self.light.server.url],
+                "credentials": str(files / "operator.creds"),
+                "signing_key": str(files / "signing.seed"),
+                "devices_account": accounts.keys["devices"].public,
+                "device_url": self.light.server.url,
+                "replicas": 1,
+            },
+            "api": {
+                "url": "http://127.0.0.1:7700",
+                "token": str(files / "token"),
+                "address": "127.0.0.1",
+                "port": 0,
+                "artifacts": str(self.folder / "artifacts"),
+            },
+            "devices": devices,
+        }
+        path = self.folder / f"{name}.toml"
+        path.write_text(toml(document))
+        return path
+
+    # Conditions
+
+    async def until(self, condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+        """Looked at in a thread: the devices live in this one's loop."""
+        deadline_s = time.monotonic() + limit_s
+        while not await asyncio.to_thread(condition):
+            if time.monotonic() > deadline_s:
+                raise AssertionError(self._evidence())
+            await asyncio.sleep(0.1)
+
+    async def run(self, *words: str, check: bool = True) -> str:
+        """kubectl, in a thread."""
+        return await asyncio.to_thread(self.kubectl, *words, check=check)
+
+    def _evidence(self) -> str:
+        logs = "\n".join(f"--- {one.name}\n{one.words()[-4000:]}" for one in self.operators)
+        return f"not in time\n{self.kubectl('get', 'devices', '-o', 'yaml')[-6000:]}\n{logs}"
+
+
+@asynccontextmanager
+async def kube_fleet(
+    kube: KubeCluster, namespace: str, folder: Path, devices: Iterable[str] = ()
+) -> AsyncIterator[KubeFleet]:
+    """Devices that heartbeat; a role and its account; no operator yet. Ended afterwards."""
+    async with light_fleet(folder / "light", devices) as light:
+        fleet = KubeFleet(kube, namespace, light, folder)
+        await asyncio.to_thread(_grant, fleet)
+        try:
+            yield fleet
+        finally:
+            for operator in fleet.operators:
+                operator.stop()
+
+
+def _grant(fleet: KubeFleet) -> None:
+    fleet.kubectl("create", "serviceaccount", ACCOUNT)
+    fleet.kubectl("apply", "-f", str(ROOT / "deploy/base/role.yaml"))
+    subject = f"--serviceaccount={fleet.namespace}:{ACCOUNT}"
+    fleet.kubectl("create", "rolebinding", ACCOUNT, f"--role={ACCOUNT}", subject)
