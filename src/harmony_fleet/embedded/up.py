@@ -27,6 +27,7 @@ from harmony_fleet.embedded.reach import NATS_PORT, Reach
 from harmony_fleet.messaging.connection import Endpoint, Plane, Timing
 from harmony_fleet.operator.api import application
 from harmony_fleet.operator.api_route import Services
+from harmony_fleet.operator.certificate import Certificate
 from harmony_fleet.operator.http_server import listen, serving
 from harmony_fleet.operator.loop import Operator, Settings
 from harmony_fleet.operator.ports import DeviceStore
@@ -173,7 +174,8 @@ async def control_plane(
             listening.ca.read_text("ascii") if listening.ca else "",
         )
         app = application(services, folder.token, reach.hosts)
-        served = serving(app, listener, listening.certificate)
+        shown = Certificate(listening.certificate) if listening.certificate else None
+        served = serving(app, listener, shown)
         answering = await stack.enter_async_context(served)
         folder.announce(reach.api_here(port), nats.url)
         stack.callback(folder.withdraw)

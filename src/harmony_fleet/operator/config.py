@@ -48,7 +48,9 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Path
     """What a request has to bear."""
     certificate: Path | None = None
-    """Key and certificate, for HTTPS; none: HTTP."""
+    """For HTTPS, and for `name`; none: HTTP. It is read again when its file changes."""
+    key: Path | None = None
+    """The certificate's; none: it is in the same file."""
     ca: Path | None = None
     """The authority that signed it: replicas ask each other."""
     name: str = "harmony-fleet"
@@ -94,6 +96,8 @@ def read_config(path: Path) -> OperatorConfig:
         for server in (*config.plane.servers, config.plane.device_url):
             check_server(server)
         check_url(config.api.url)
+        if config.api.key and not config.api.certificate:
+            raise InvalidValue("api: there is a key and no certificate: name both, or neither")
         _check_election(config.election)
     except OSError as error:
         raise ConfigUnusable(

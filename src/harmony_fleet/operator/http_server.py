@@ -7,15 +7,16 @@ HTTP, or HTTPS where there is a certificate. Signals are not touched: they belon
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.operator.certificate import Certificate
 
 END_LIMIT_S: Final = 2
 """For requests under way when the server ends; whole seconds, for uvicorn."""
@@ -46,12 +47,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, certificate: Path | None = None
+    app: ASGIApp, listener: socket.socket, certificate: Certificate | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Answers requests inside; the task ends by itself only where the server failed.
 
-    `certificate`: a file of key and certificate, for HTTPS.
+    `certificate`: for HTTPS. Raises CertificateUnusable.
     """
+    context = None if certificate is None else certificate.context()
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -59,18 +61,29 @@ async def serving(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=END_LIMIT_S,
-        ssl_certfile=certificate,
+        ssl_context_factory=(lambda _config, _default: context) if context else None,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
+    keeper = _keeper(certificate, context)
     try:
         while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn sets no event
             await asyncio.sleep(_STARTED_CHECK_S)
         yield task
     finally:
+        if keeper is not None:
+            keeper.cancel()
         server.should_exit = True
         await asyncio.wait({task})
         listener.close()
+
+
+def _keeper(
+    certificate: Certificate | None, context: ssl.SSLContext | None
+) -> asyncio.Task[None] | None:
+    if certificate is None or context is None:
+        return None
+    return asyncio.create_task(certificate.keep(context))
 
 
 class _Server(uvicorn.Server):

@@ -25,6 +25,7 @@ from harmony_fleet.messaging.credentials import Credentials
 from harmony_fleet.messaging.trust import plane_context
 from harmony_fleet.operator.api import application
 from harmony_fleet.operator.api_route import Services
+from harmony_fleet.operator.certificate import Certificate
 from harmony_fleet.operator.config import (
     DEFAULT_FILE,
     ConfigUnusable,
@@ -120,7 +121,8 @@ async def _serve(config: OperatorConfig, this: Pod) -> None:
         )
         await stack.enter_async_context(others)
         front = Front(replica, _made(config, this), others, api.name)
-        served = serving(front, listener, api.certificate)
+        certificate = Certificate(api.certificate, api.key) if api.certificate else None
+        served = serving(front, listener, certificate)
         answering = await stack.enter_async_context(served)
         logger.info("%s answers on %s:%d", this.name, *listener.getsockname()[:2])
         try:
