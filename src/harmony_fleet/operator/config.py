@@ -63,7 +63,8 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class DevicesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     all_namespaces: bool = False
-    """Devices may be in any namespace; those that appear by themselves are in the operator's."""
+    """Devices may be in any namespace; those that appear by themselves, and all releases, are in
+    the operator's."""
     declared_only: bool = False
     """A device that nobody has declared is not taken in."""
 

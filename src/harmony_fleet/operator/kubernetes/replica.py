@@ -72,11 +72,12 @@ class Replica:
         self._plane, self._settings = plane, settings
         self.devices = Devices(Mirror())
         self._releases: Mirror[AgentRelease] = Mirror()
+        here = f"/namespaces/{cluster.namespace}"
+        devices = _collection("" if settings.all_namespaces else here, "devices", Device)
+        releases = _collection(here, "agentreleases", AgentRelease)
         self._watches = (
-            Reflector(cluster.http, self._collection("devices", Device), self.devices.mirror),
-            Reflector(
-                cluster.http, self._collection("agentreleases", AgentRelease), self._releases
-            ),
+            Reflector(cluster.http, devices, self.devices.mirror),
+            Reflector(cluster.http, releases, self._releases),
         )
         timing = settings.election
         self._lease = KubernetesLease(cluster, settings.lease, timing.duration_s, settings.address)
@@ -137,6 +138,6 @@ class Replica:
             except TimeoutError:
                 logger.warning("not all that devices said last could be stored")
 
-    def _collection(self, plural: str, kind: type[T]) -> Collection[T]:
-        space = "" if self._settings.all_namespaces else f"/namespaces/{self._cluster.namespace}"
-        return Collection(f"/apis/{API_VERSION}{space}/{plural}", kind)
+
+def _collection(space: str, plural: str, kind: type[T]) -> Collection[T]:
+    return Collection(f"/apis/{API_VERSION}{space}/{plural}", kind)
