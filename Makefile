@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm bench bench-device agent format reference clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm bench bench-device agent format reference manifests clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,15 +56,20 @@ check: .venv/ready ## lint, format, types, import rules, generated files
 	@$(VENV)/python docs/diagram.py --check
 	@$(VENV)/python docs/reference.py --check
 	@$(VENV)/python docs/cli_reference.py --check
+	@$(VENV)/python docs/crds.py --check
 
 format: .venv/ready ## format the code
 	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks soak storm docs
 	@$(VENV)/ruff format --quiet src tests demo benchmarks soak storm docs
 
-reference: .venv/ready ## generate the state diagram, the references in docs/, and the manual page
+reference: .venv/ready ## generate the state diagram, the references in docs/, the manual page, and the CRDs
 	@$(VENV)/python docs/diagram.py
 	@$(VENV)/python docs/reference.py
 	@$(VENV)/python docs/cli_reference.py
+	@$(VENV)/python docs/crds.py
+
+manifests: .venv/ready ## generate deploy/kustomize from the chart, by the helm of the tests on Kubernetes
+	@$(VENV)/python scripts/manifests
 
 agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
 	@$(VENV)/python -m harmony_fleet.release build --version "$(VERSION)" --output dist/

@@ -1,4 +1,4 @@
-"""Writes the custom resource definitions in deploy/crds/ from the operator's types.
+"""Writes the custom resource definitions in deploy/chart/files/crds/ from the operator's types.
 
 python docs/crds.py           writes them
 python docs/crds.py --check   exits 1, with a sentence, where a file differs from the code
@@ -12,7 +12,7 @@ import yaml
 
 from harmony_fleet.operator.kubernetes.schemas import definitions
 
-FOLDER: Final = Path(__file__).parents[1] / "deploy" / "crds"
+FOLDER: Final = Path(__file__).parents[1] / "deploy" / "chart" / "files" / "crds"
 HEAD: Final = "# written by docs/crds.py from the operator's types; do not edit\n"
 
 
@@ -29,7 +29,8 @@ def main() -> int:
         return 0
     stale = [path.name for path, text in texts.items() if _read(path) != text]
     if stale:
-        print(f"deploy/crds: {', '.join(stale)} differs from the code: run `make reference`")
+        names = ", ".join(stale)
+        print(f"deploy/chart/files/crds: {names} differs from the code: run `make reference`")
     return 1 if stale else 0
 
 

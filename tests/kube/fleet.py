@@ -194,6 +194,6 @@ async def kube_fleet(
 
 def _grant(fleet: KubeFleet) -> None:
     fleet.kubectl("create", "serviceaccount", ACCOUNT)
-    fleet.kubectl("apply", "-f", str(ROOT / "deploy/base/role.yaml"))
+    fleet.kubectl("apply", "-f", str(ROOT / "deploy/kustomize/namespaced/role.yaml"))
     subject = f"--serviceaccount={fleet.namespace}:{ACCOUNT}"
     fleet.kubectl("create", "rolebinding", ACCOUNT, f"--role={ACCOUNT}", subject)

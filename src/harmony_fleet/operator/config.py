@@ -13,6 +13,7 @@ import msgspec
 
 from harmony_fleet.contracts.errors import FleetError, InvalidValue
 from harmony_fleet.contracts.identity import check_server, check_url
+from harmony_fleet.messaging.credentials import decode_public
 
 DEFAULT_FILE: Final = Path("/etc/fleet-operator/config.toml")
 
@@ -96,6 +97,7 @@ def read_config(path: Path) -> OperatorConfig:
         config = msgspec.toml.decode(path.read_bytes(), type=OperatorConfig, dec_hook=_path)
         for server in (*config.plane.servers, config.plane.device_url):
             check_server(server)
+        decode_public("A", config.plane.devices_account)
         check_url(config.api.url)
         if config.api.key and not config.api.certificate:
             raise InvalidValue("api: there is a key and no certificate: name both, or neither")
