@@ -28,7 +28,7 @@ def programs() -> Path:
 @pytest.fixture(scope="session")
 def cluster(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeCluster]:
     with kube_cluster(tmp_path_factory.mktemp("kube"), programs) as made:
-        made.kubectl("apply", "-k", str(ROOT / "deploy/kustomize/crds"))
+        made.kubectl("apply", "--server-side", "-k", str(ROOT / "deploy/kustomize/crds"))
         made.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         yield made
 
