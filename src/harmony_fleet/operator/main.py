@@ -78,7 +78,8 @@ def command(config: Path, check: bool) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("httpx", "httpx2"):  # a line for each request
+        logging.getLogger(library).setLevel(logging.WARNING)
     asyncio.run(_until_signalled(found))
 
 
