@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVarTuple, assert_never
 
 from harmony_fleet.contracts.heartbeat import Role
@@ -43,6 +43,7 @@ from harmony_fleet.operator.events import (
     StopAnswered,
     StopUnanswered,
 )
+from harmony_fleet.operator.known import KnownDevice, KnownDevices, Sight
 from harmony_fleet.operator.markers import Markers
 from harmony_fleet.operator.observer import Observer
 from harmony_fleet.operator.orders import Orders
@@ -58,7 +59,7 @@ from harmony_fleet.operator.ports import (
 from harmony_fleet.operator.preflight import LIMIT_S as PREFLIGHT_LIMIT_S
 from harmony_fleet.operator.preflight import Preflights
 from harmony_fleet.operator.preflight_rules import PreflightResult
-from harmony_fleet.operator.records import DeviceRecord, Happening
+from harmony_fleet.operator.records import Happening
 from harmony_fleet.operator.results import OrderResult, UnknownDevice, Wanted
 from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.operator.waiting import Waiting
@@ -78,27 +79,6 @@ class Settings:
     """What every listing ensures, as whoever made the streams did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    case: Case
-    heard_age_s: float | None
-    """Seconds since the primary was last heard by this operator; None: never."""
-
-
-@dataclass
-class _Device:
-    case: Case
-    revision: int
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    heard_at_s: float | None = None
-    waiting: Waiting = field(default_factory=Waiting)
-    """Sightings that a later one must not overtake; each has a task that takes the oldest."""
-
-    @property
-    def free(self) -> bool:
-        return not self.waiting and not self.lock.locked()
-
-
 class Operator:
     def __init__(
         self,
@@ -110,18 +90,17 @@ class Operator:
         settings: Settings = Settings(),
     ) -> None:
         self._store, self._plane, self._clock = store, plane, clock
-        self._orders = Orders(store, clock, ids, artifact_base_url, self._current)
+        self._devices = KnownDevices(store, clock)
+        self._orders = Orders(store, clock, ids, artifact_base_url, self._devices.current)
         self._commands = FleetCommandsClient(plane, settings.command_limit_s)
         self._preflights = Preflights(
             self._orders, self._commands, clock, settings.preflight_limit_s
         )
-        self._markers = Markers(plane, clock, self._looked_again)
+        self._markers = Markers(plane, clock, self._devices.looked_again)
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
-        self._devices: dict[str, _Device] = {}
         self._newcomers: dict[str, Waiting] = {}
         self._complaints = Complaints(clock.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hearing = False
 
     # What people ask
 
@@ -134,22 +113,20 @@ class Operator:
 
     def sight(self, device_id: str) -> Sight:
         """Raises UnknownDevice."""
-        device = self._known(device_id)
-        heard = device.heard_at_s
-        return Sight(device.case, None if heard is None else self._clock.monotonic() - heard)
+        return self._devices.sight(device_id)
 
     async def look_up(self, device_id: str) -> Sight:
         """With what the store holds now, also of a device that only another operator has adopted.
 
         Raises UnknownDevice, StoreError.
         """
-        await self._current(device_id)
+        await self._devices.current(device_id)
         return self.sight(device_id)
 
     async def register(self, device_id: str) -> None:
         """Declare a device before it is first heard. Idempotent. Raises StoreError."""
         if device_id not in self._devices:
-            await self._adopt(device_id)
+            await self._devices.adopt(device_id)
 
     async def label(self, device_id: str, changes: Changes) -> Sight:
         """Raises UnknownDevice, OrderRefused, StoreError: then nothing was changed."""
@@ -161,7 +138,7 @@ class Operator:
 
     async def selected(self, selector: Selector) -> Sequence[Sight]:
         """By the labels that the store holds now; none is no error. Raises StoreError."""
-        return [await self._as_stored(one) for one in await self._orders.select(selector)]
+        return [await self._devices.as_stored(one) for one in await self._orders.select(selector)]
 
     async def upgrade(
         self, wanted: Wanted | None, version: str, retry: bool, replace: bool
@@ -187,7 +164,7 @@ class Operator:
 
     async def learn(self, found: Versioned) -> Sight:
         """What somebody else has stored. Raises StoreError, UnknownDevice."""
-        return await self._as_stored(found)
+        return await self._devices.as_stored(found)
 
     async def retire(self, device_id: str) -> None:
         """Take back what it was told, as far as it can be, and forget it. Idempotent.
@@ -203,14 +180,14 @@ class Operator:
         if order is not None and order.open and order.desired is Desired.ABORT:
             await self._markers.put(order.marker(device_id))
         async with device.lock:
-            self._devices.pop(device_id, None)
+            self._devices.forget(device_id)
 
     # What happens
 
     async def run(self) -> None:
         """Until cancelled. Raises StoreError where the store cannot be read at the start."""
         await self._take_up()
-        self._hearing = True
+        self._devices.hearing = True
         await self._commands.start()
         await self._observer.start(lambda: [*self._devices, *self._newcomers], self._take_up)
         try:
@@ -225,7 +202,7 @@ class Operator:
         Raises StoreError.
         """
         for found in await self._store.load_all():
-            await self._as_stored(found)
+            await self._devices.as_stored(found)
 
     def _saw(self, device_id: str, event: Sighting) -> None:
         """The observer's report. What changes nothing is settled here, without a task."""
@@ -247,7 +224,7 @@ class Operator:
     async def _meet(self, device_id: str) -> None:
         """However much a newcomer says, it is adopted once, and then taken at its newest words."""
         try:
-            await self._adopt(device_id)
+            await self._devices.adopt(device_id)
         except NotDeclared as refusal:
             self._newcomers.pop(device_id)
             self._complaints.of(device_id, str(refusal))
@@ -259,22 +236,22 @@ class Operator:
         while said:
             self._saw(device_id, said.take())
 
-    async def _take_oldest(self, device: _Device) -> None:
+    async def _take_oldest(self, device: KnownDevice) -> None:
         async with device.lock:
             await self._decide(device, device.waiting.take())
 
     async def _order(self, device_id: str, event: Event) -> Sight:
-        await self._current(device_id)
+        await self._devices.current(device_id)
         await self._take(device_id, event)
         return self.sight(device_id)
 
     async def _take(self, device_id: str, event: Event) -> None:
         """Decide, store, perform. Raises UnknownDevice, OrderRefused, StoreError."""
-        device = self._known(device_id)
+        device = self._devices.known(device_id)
         async with device.lock:
             await self._decide(device, event)
 
-    async def _decide(self, device: _Device, event: Event) -> None:
+    async def _decide(self, device: KnownDevice, event: Event) -> None:
         while True:
             before = device.case.record
             after, effects = step(device.case, event)
@@ -284,92 +261,32 @@ class Operator:
                     await self._save(device, after, happenings)
                 break
             except Conflict:
-                await self._reload(device)
+                await self._devices.reload(device)
         self._remember(device, after, event)
         for effect in effects:
             self._perform(before.device_id, effect)
         if happenings and after.record == before:
             self._spawn(self._tell, device, happenings)  # after the effects, which wait for no one
 
-    async def _save(self, device: _Device, after: Case, told: Sequence[Happening]) -> None:
+    async def _save(self, device: KnownDevice, after: Case, told: Sequence[Happening]) -> None:
         device.revision = await self._store.save(after.record, device.revision, told)
 
-    async def _tell(self, device: _Device, told: Sequence[Happening]) -> None:
+    async def _tell(self, device: KnownDevice, told: Sequence[Happening]) -> None:
         """History beside a record that did not change: no decision waits for it, or fails by it."""
         try:
             async with device.lock:
                 while True:
-                    await self._reload(device)
+                    await self._devices.reload(device)
                     with suppress(Conflict):
                         return await self._save(device, device.case, told)
         except StoreError as error:
             name = device.case.record.device_id
             logger.error("missing from the history of %s: %s (%s)", name, told, error)
 
-    def _remember(self, device: _Device, after: Case, event: Event) -> None:
+    def _remember(self, device: KnownDevice, after: Case, event: Event) -> None:
         device.case = after
         if isinstance(event, HeartbeatSeen) and event.live and event.heartbeat.role is Role.PRIMARY:
             device.heard_at_s = self._clock.monotonic()
-
-    async def _adopt(self, device_id: str) -> _Device:
-        """A device that was declared, or that shows itself with credentials of this fleet."""
-        stored = await self._store.load(device_id)
-        if stored is None:
-            record = DeviceRecord(device_id)
-            try:
-                stored = Versioned(record, await self._store.save(record, 0))
-            except Conflict:
-                return await self._adopt(device_id)
-        return self._take_in(stored)
-
-    def _take_in(self, stored: Versioned) -> _Device:
-        """The device that is known by that name, as it is; else a new one."""
-        record = stored.record
-        told = None if self._hearing or not record.journal_id else (record.journal_id, record.seq)
-        new = _Device(Case(record, heard=told), stored.revision)
-        return self._devices.setdefault(stored.record.device_id, new)
-
-    async def _reload(self, device: _Device) -> None:
-        """Take what the store holds, where another operator has written it since. Under the lock.
-
-        What was seen stays seen: it is remembered for one upgrade_id, and counts for no other.
-        """
-        case = device.case
-        stored = await self._store.load(case.record.device_id)
-        if stored is None:
-            raise StoreError(f"device {case.record.device_id} is gone from the store")
-        if stored.revision == device.revision:
-            return
-        device.revision, device.case = stored.revision, replace(case, record=stored.record)
-        if _order_id(stored.record) != _order_id(case.record):
-            device.case = replace(device.case, stop_in_flight=False, unanswered=0)
-
-    async def _looked_again(self, device_id: str) -> Case:
-        """What the store wants of this device now. Raises UnknownDevice, StoreError."""
-        device = self._known(device_id)
-        async with device.lock:
-            await self._reload(device)
-        # A loss of the plane that waits for its turn counts already: what was seen is old.
-        return replace(device.case, seen_upgrade=None) if device.waiting.loss else device.case
-
-    async def _as_stored(self, found: Versioned) -> Sight:
-        """Read again only where this operator holds another revision."""
-        device = self._take_in(found)
-        if device.revision != found.revision:
-            async with device.lock:
-                await self._reload(device)
-        return self.sight(found.record.device_id)
-
-    async def _current(self, device_id: str) -> Case:
-        """Looked up in the store, also where only another operator has adopted the device.
-
-        Raises UnknownDevice, StoreError.
-        """
-        if device_id not in self._devices:
-            if await self._store.load(device_id) is None:
-                raise UnknownDevice(device_id)
-            await self._adopt(device_id)
-        return await self._looked_again(device_id)
 
     # Effects
 
@@ -389,7 +306,7 @@ class Operator:
         try:
             if after:
                 await self._clock.sleep(backoff_s(after))
-            if may_stop(await self._looked_again(device_id), upgrade_id):
+            if may_stop(await self._devices.looked_again(device_id), upgrade_id):
                 answer = await self._commands.upgrade_stop(device_id, upgrade_id)
                 await self._take(device_id, StopAnswered(upgrade_id, answer, self._clock.now()))
                 return
@@ -402,12 +319,6 @@ class Operator:
 
     # Helpers
 
-    def _known(self, device_id: str) -> _Device:
-        device = self._devices.get(device_id)
-        if device is None:
-            raise UnknownDevice(device_id)
-        return device
-
     async def _give_each(
         self, orders: Mapping[str, Ordered | AbortOrdered]
     ) -> Sequence[OrderResult]:
@@ -416,11 +327,11 @@ class Operator:
     async def _give(self, device_id: str, event: Ordered | AbortOrdered) -> OrderResult:
         to = event.version if isinstance(event, Ordered) else None
         try:
-            await self._current(device_id)
+            await self._devices.current(device_id)
             await self._take(device_id, event)
         except (OrderRefused, StoreError) as refusal:
             return OrderResult(device_id, None, str(refusal), refusal.kind, to)
-        order = self._known(device_id).case.record.order
+        order = self._devices.known(device_id).case.record.order
         return OrderResult(device_id, order.upgrade_id if order else None, None, to_version=to)
 
     def _spawn(self, work: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
@@ -439,7 +350,3 @@ class Operator:
             self._observer.list_soon()  # what was seen and not stored is seen again
         except Exception:  # the runner: one device's fault must not end the operator
             logger.exception("a decision failed")
-
-
-def _order_id(record: DeviceRecord) -> str | None:
-    return record.order.upgrade_id if record.order else None

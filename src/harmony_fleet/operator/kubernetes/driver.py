@@ -12,6 +12,7 @@ from typing import Final, assert_never, get_args
 
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.operator.coordinator import OrderRefused
+from harmony_fleet.operator.known import Sight
 from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence
 from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.mapping import (
@@ -28,7 +29,7 @@ from harmony_fleet.operator.kubernetes.render import Outlook, asked_of
 from harmony_fleet.operator.kubernetes.store import KubernetesStore
 from harmony_fleet.operator.kubernetes.wants import GiveAbort, GiveOrder, Settled, Wait, decide
 from harmony_fleet.operator.kubernetes.work_queue import WorkQueue
-from harmony_fleet.operator.loop import Operator, Sight
+from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import Clock, StoreError, Versioned
 from harmony_fleet.operator.results import ReleaseWithdrawn, UnknownRelease
 from harmony_fleet.operator.views import Condition, online, waits_for
