@@ -142,8 +142,15 @@ class KubeCluster:
             timeout=300,
         )
 
-    def get(self, *words: str) -> Any:
-        return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+    def get(self, path: str) -> Any:
+        """Of the API server, such as `/apis`."""
+        return json.loads(self.kubectl("get", "--raw", path).stdout)
+
+    def compact(self, revision: int) -> None:
+        """Its store forgets every version before this one."""
+        url = f"http://127.0.0.1:{self.etcd_port}/v3/kv/compaction"
+        asked = {"revision": str(revision), "physical": True}
+        httpx.post(url, json=asked, trust_env=False).raise_for_status()
 
     def environment(self, kubeconfig: Path | None = None) -> Mapping[str, str]:
         home = self.folder / "home"

@@ -10,15 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from tests.kube.api_server import KubeCluster
-from tests.processes.light_fleet import VERSIONS, LightFleet, light_fleet
+from tests.processes.light_fleet import LIMITS, VERSIONS, LightFleet, light_fleet
 
 from harmony_fleet.embedded.local_device import toml
 from harmony_fleet.messaging.credentials import encode_creds
@@ -57,6 +57,10 @@ class OperatorProcess:
             process.wait()
             raise
 
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
     def words(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
@@ -90,8 +94,14 @@ class KubeFleet:
         self.kubectl("apply", "-f", "-", document=document)
 
     def device(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", "device", name, "-o", "json"))
+        """Empty: there is none."""
+        words = ("get", "device", name, "-o", "json", "--ignore-not-found")
+        found: dict[str, Any] = json.loads(self.kubectl(*words) or "{}")
         return found
+
+    def phase(self, name: str) -> str | None:
+        found: dict[str, Any] = self.device(name).get("status", {}).get("upgrade", {})
+        return found.get("phase")
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         found = self.device(name).get("status", {}).get("conditions", [])
@@ -168,6 +178,10 @@ class KubeFleet:
                 raise AssertionError(self._evidence())
             await asyncio.sleep(0.1)
 
+    async def until_running(self, name: str, version: str) -> None:
+        device = self.light.devices[name]
+        await self.until(lambda: device.running == version)
+
     async def run(self, *words: str, check: bool = True) -> str:
         """kubectl, in a thread."""
         return await asyncio.to_thread(self.kubectl, *words, check=check)
@@ -177,12 +191,18 @@ class KubeFleet:
         return f"not in time\n{self.kubectl('get', 'devices', '-o', 'yaml')[-6000:]}\n{logs}"
 
 
+PATIENT = replace(LIMITS, stop_limit_s=60.0, overall_limit_s=120.0)
+"""A device waits for the word for longer than any part of the cluster is away."""
+
+
 @asynccontextmanager
 async def kube_fleet(
     kube: KubeCluster, namespace: str, folder: Path, devices: Iterable[str] = ()
 ) -> AsyncIterator[KubeFleet]:
     """Devices that heartbeat; a role and its account; no operator yet. Ended afterwards."""
-    async with light_fleet(folder / "light", devices) as light:
+    async with light_fleet(folder / "light", ()) as light:
+        for device in devices:
+            light.add(device, limits=PATIENT)
         fleet = KubeFleet(kube, namespace, light, folder)
         await asyncio.to_thread(_grant, fleet)
         try:
@@ -190,6 +210,24 @@ async def kube_fleet(
         finally:
             for operator in fleet.operators:
                 operator.stop()
+
+
+def in_fleet(
+    kube: KubeCluster,
+    namespace: str,
+    folder: Path,
+    use: Callable[[KubeFleet], Awaitable[None]],
+    *devices: str,
+) -> None:
+    """No operator may have said that something of its own failed."""
+
+    async def run() -> None:
+        async with kube_fleet(kube, namespace, folder, devices) as fleet:
+            await use(fleet)
+            for operator in fleet.operators:
+                assert "Traceback" not in operator.words(), operator.words()
+
+    asyncio.run(run())
 
 
 def _grant(fleet: KubeFleet) -> None:

@@ -1,25 +1,10 @@
 """The operator in a cluster, driven by kubectl, with real agents behind a real message plane."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.kube.api_server import KubeCluster
-from tests.kube.fleet import KubeFleet, kube_fleet
-
-
-def in_fleet(
-    kube: KubeCluster,
-    namespace: str,
-    folder: Path,
-    use: Callable[[KubeFleet], Awaitable[None]],
-    *devices: str,
-) -> None:
-    async def run() -> None:
-        async with kube_fleet(kube, namespace, folder, devices) as fleet:
-            await use(fleet)
-
-    asyncio.run(run())
+from tests.kube.fleet import KubeFleet, in_fleet
 
 
 def test_a_device_appears_by_itself_and_runs_what_its_spec_says(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from harmony_fleet.operator.coordinator import Case
-from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, StoreError, Versioned
+from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, Versioned
 from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.operator.results import UnknownDevice
 from harmony_fleet.operator.waiting import Waiting
@@ -94,11 +94,16 @@ class KnownDevices:
         return self._devices.setdefault(stored.record.device_id, new)
 
     async def reload(self, device: KnownDevice) -> None:
-        """Take what the store holds, where somebody else has written it since. Under the lock."""
+        """Take what the store holds, where somebody else has written it since. Under the lock.
+
+        Raises UnknownDevice: somebody has removed it, and it is forgotten; what is heard of it from
+        now on is of a new one.
+        """
         case = device.case
         stored = await self._store.load(case.record.device_id)
         if stored is None:
-            raise StoreError(f"device {case.record.device_id} is gone from the store")
+            self.forget(case.record.device_id)
+            raise UnknownDevice(case.record.device_id)
         if stored.revision == device.revision:
             return
         device.revision, device.case = stored.revision, replace(case, record=stored.record)

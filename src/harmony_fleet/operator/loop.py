@@ -174,8 +174,12 @@ class Operator:
         device = self._devices.get(device_id)
         if device is None:
             return
-        with suppress(OrderRefused):  # nothing is under way, or it is committed
+        try:
             await self._take(device_id, AbortOrdered())
+        except OrderRefused:
+            pass  # nothing is under way, or it is committed
+        except UnknownDevice:
+            return  # its record was removed before this
         order = device.case.record.order
         if order is not None and order.open and order.desired is Desired.ABORT:
             await self._markers.put(order.marker(device_id))
@@ -233,6 +237,7 @@ class Operator:
             self._newcomers.pop(device_id)
             raise
         said = self._newcomers.pop(device_id)
+        self._observer.list_soon()  # what it said before it was known here
         while said:
             self._saw(device_id, said.take())
 
@@ -310,6 +315,8 @@ class Operator:
                 answer = await self._commands.upgrade_stop(device_id, upgrade_id)
                 await self._take(device_id, StopAnswered(upgrade_id, answer, self._clock.now()))
                 return
+        except UnknownDevice:
+            return  # it was removed meanwhile
         except (MessagingError, StoreError) as error:
             # An answer that could not be stored was none, either: the device gives it again.
             logger.info("the stop of %s has no answer yet: %s", device_id, error)
@@ -329,7 +336,7 @@ class Operator:
         try:
             await self._devices.current(device_id)
             await self._take(device_id, event)
-        except (OrderRefused, StoreError) as refusal:
+        except (OrderRefused, StoreError, UnknownDevice) as refusal:
             return OrderResult(device_id, None, str(refusal), refusal.kind, to)
         order = self._devices.known(device_id).case.record.order
         return OrderResult(device_id, order.upgrade_id if order else None, None, to_version=to)

@@ -22,6 +22,7 @@ from harmony_fleet.operator.bucket import BucketWrite, bucket_write
 from harmony_fleet.operator.coordinator import Case
 from harmony_fleet.operator.observer import read_marker
 from harmony_fleet.operator.ports import Clock, StoreError
+from harmony_fleet.operator.results import UnknownDevice
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Markers:
             try:
                 await self.put(marker)
                 tries = 0
+            except UnknownDevice as error:
+                logger.info("%s", error)  # it was removed meanwhile
             except (MessagingError, StoreError) as error:
                 logger.info("the marker of %s is not written yet: %s", marker.device_id, error)
                 tries += 1

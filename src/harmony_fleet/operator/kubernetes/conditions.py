@@ -83,6 +83,9 @@ def _at_rest(seen: Seen) -> tuple[State, State, State]:
     if isinstance(decision, Settled):
         reason, message = _missed(record.order, asked.version, current)
         return _told(False, False, True, reason, message)
+    if not record.paused:
+        message = f"not heard yet: {asked.version} is ordered once it is"
+        return _told(False, True, False, "Unheard", message)
     message = f"paused: {asked.version} is not ordered; {current or 'an unknown version'} runs"
     return _told(False, False, False, "Paused", message)
 

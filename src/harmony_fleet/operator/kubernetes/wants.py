@@ -6,6 +6,8 @@ Rules
 2. An order under way gives way to another version that is asked for; to the version that runs, by
    an abort. What is committed is in probation, and ends first.
 3. Paused, nothing is ordered. An abort is no order.
+4. Nothing is ordered of a device whose status was never heard: only that tells which generations
+   its journal has seen, and it would ignore an order of one of them.
 """
 
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ class GiveAbort:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """For the order under way, or for whoever paused it."""
+    """For the order under way, for the device's first word, or for whoever paused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def decide(asked: Asked, record: DeviceRecord) -> Decision:
         return Settled()
     if asked.acted == asked.now and order is not None and order.version == asked.version:
         return Settled()
-    return Wait() if record.paused else _order(asked)
+    return Wait() if record.paused or record.journal_id is None else _order(asked)
 
 
 def _under_way(asked: Asked, record: DeviceRecord, order: Order) -> Decision:
