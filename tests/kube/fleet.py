@@ -6,6 +6,7 @@ The devices are the shipped agent on fake disks (`testing.light_device`), so tha
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import httpx
+import yaml
 from tests.kube.api_server import KubeCluster
 from tests.processes.light_fleet import LIMITS, VERSIONS, LightFleet, light_fleet
 
@@ -26,6 +29,7 @@ from harmony_fleet.messaging.credentials import encode_creds
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0
 ACCOUNT = "harmony-fleet"
+ROLE = ROOT / "deploy/kustomize/namespaced/role.yaml"
 TOKEN = "t" * 40
 
 
@@ -60,6 +64,11 @@ class OperatorProcess:
     def signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def url(self) -> str | None:
+        """Where its API answers; None: not yet."""
+        found = re.search(r"answers on (127\.0\.0\.1:\d+)", self.words())
+        return f"http://{found[1]}" if found else None
 
     def words(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -168,6 +177,13 @@ class KubeFleet:
         path.write_text(toml(document))
         return path
 
+    async def ask(self, method: str, path: str, document: dict[str, Any]) -> httpx.Response:
+        """The API of the first replica."""
+        url = self.operators[0].url()
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False) as http:
+            return await http.request(method, path, json=document, headers=headers, timeout=30)
+
     # Conditions
 
     async def until(self, condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
@@ -230,8 +246,14 @@ def in_fleet(
     asyncio.run(run())
 
 
+def role_rules() -> list[dict[str, Any]]:
+    """What the operator's account may, as it is installed."""
+    rules: list[dict[str, Any]] = yaml.safe_load(ROLE.read_text())["rules"]
+    return rules
+
+
 def _grant(fleet: KubeFleet) -> None:
     fleet.kubectl("create", "serviceaccount", ACCOUNT)
-    fleet.kubectl("apply", "-f", str(ROOT / "deploy/kustomize/namespaced/role.yaml"))
+    fleet.kubectl("apply", "-f", str(ROLE))
     subject = f"--serviceaccount={fleet.namespace}:{ACCOUNT}"
     fleet.kubectl("create", "rolebinding", ACCOUNT, f"--role={ACCOUNT}", subject)

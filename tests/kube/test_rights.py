@@ -1,0 +1,125 @@
+"""The operator's account may do what it needs, and nothing more."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.kube.api_server import KubeCluster
+from tests.kube.fleet import ACCOUNT, KubeFleet, in_fleet, role_rules
+
+OURS = "harmony-fleet.dev"
+NEEDED = [
+    (OURS, "devices", "get"),
+    (OURS, "devices", "list"),
+    (OURS, "devices", "watch"),
+    (OURS, "devices", "create"),
+    (OURS, "devices", "patch"),
+    (OURS, "devices/status", "update"),
+    (OURS, "agentreleases", "get"),
+    (OURS, "agentreleases", "list"),
+    (OURS, "agentreleases", "watch"),
+    (OURS, "agentreleases", "create"),
+    (OURS, "agentreleases", "patch"),
+    ("coordination.k8s.io", "leases", "get"),
+    ("coordination.k8s.io", "leases", "create"),
+    ("coordination.k8s.io", "leases", "update"),
+    ("events.k8s.io", "events", "create"),
+    ("events.k8s.io", "events", "patch"),
+]
+EVERYBODYS = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
+"""What every account may, that of nobody as well."""
+
+
+def test_its_role_holds_these_rights_and_no_other() -> None:
+    found = sorted(
+        (group, resource, verb)
+        for rule in role_rules()
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    )
+    assert found == sorted(NEEDED)
+
+
+def test_what_its_account_may_in_its_namespace_is_what_its_role_says(
+    cluster: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    async def use(fleet: KubeFleet) -> None:
+        who = f"--as=system:serviceaccount:{fleet.namespace}:{ACCOUNT}"
+        listed = await fleet.run("auth", "can-i", "--list", who, "--no-headers")
+        rows = (re.match(r"(\S+)\s.*\[([a-z ]*)\]$", line) for line in listed.splitlines())
+        may: dict[str, set[str]] = {}
+        for row in filter(None, rows):
+            if row[1].split(".")[0] not in EVERYBODYS:
+                may.setdefault(row[1], set()).update(row[2].split())
+        needed: dict[str, set[str]] = {}
+        for group, resource, verb in NEEDED:
+            kind, slash, part = resource.partition("/")
+            needed.setdefault(f"{kind}.{group}{slash}{part}", set()).add(verb)
+        assert may == needed
+
+    in_fleet(cluster, namespace, tmp_path, use)
+
+
+@pytest.mark.parametrize(
+    ("group", "resource", "verb"), NEEDED, ids=[f"{verb} {what}" for _, what, verb in NEEDED]
+)
+def test_without_one_of_its_rights_something_fails_and_its_log_says_which(
+    group: str, resource: str, verb: str, cluster: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    kind, _, part = resource.partition("/")
+    refused = re.compile(rf'cannot {verb} resource \\?"{kind}{"/" if part else ""}{part}\\?"')
+
+    async def use(fleet: KubeFleet) -> None:
+        await asyncio.to_thread(take_away, fleet, group, resource, verb)
+        operator = fleet.operator()
+        walking = asyncio.create_task(walk(fleet))
+        try:
+            await fleet.until(lambda: refused.search(operator.words()) is not None)
+        finally:
+            walking.cancel()
+            await asyncio.gather(walking, return_exceptions=True)
+
+    in_fleet(cluster, namespace, tmp_path, use, "pi-1")
+
+
+async def walk(fleet: KubeFleet) -> None:
+    """Through all that the operator does, in vain where something is not allowed."""
+    await asyncio.to_thread(fleet.add_releases, ("3.0.0",))
+    operator = fleet.operators[0]
+    await fleet.until(lambda: operator.url() is not None and "leads now" in operator.words())
+    for url in ("http://127.0.0.1:1/a", "http://127.0.0.1:1/b"):
+        file = {"url": url, "size_bytes": 5, "sha256": "a" * 64}
+        await fleet.ask("PUT", "/releases/9.9.9/reference", file)
+    await fleet.until(lambda: fleet.phase("pi-1") is None and fleet.device("pi-1") != {})
+    for retry in ("one", "two"):
+        await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="3.0.0", retry=retry)
+        await fleet.until(lambda: fleet.phase("pi-1") == "RolledBack")
+
+
+def take_away(fleet: KubeFleet, group: str, resource: str, verb: str) -> None:
+    rules = [
+        one
+        for rule in role_rules()
+        for one in _without(rule, group, resource, verb)
+        if one["verbs"] and one["resources"]
+    ]
+    patch = json.dumps([{"op": "replace", "path": "/rules", "value": rules}])
+    fleet.kubectl("patch", "role", ACCOUNT, "--type=json", "-p", patch)
+
+
+def _without(rule: dict[str, Any], group: str, resource: str, verb: str) -> list[dict[str, Any]]:
+    """One rule for each resource, so that the verb is taken from one of them alone."""
+    if group not in rule["apiGroups"]:
+        return [rule]
+    return [
+        {
+            **rule,
+            "resources": [one],
+            "verbs": [v for v in rule["verbs"] if (one, v) != (resource, verb)],
+        }
+        for one in rule["resources"]
+    ]
