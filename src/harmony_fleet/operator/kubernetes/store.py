@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from harmony_fleet.operator.kubernetes.cluster import Cluster
 from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.mapping import (
@@ -110,8 +112,8 @@ class KubernetesStore:
             if device is None:
                 return
             status = rendered(device, News(record_of(device), outlook), self._clock.now())
-            if status == device.status:
-                return
+            if device.status and replace(status, history=device.status.history) == device.status:
+                return  # but for the numbers, which nobody waits for
             try:
                 await self._put(device, status)
                 return
