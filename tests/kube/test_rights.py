@@ -29,8 +29,6 @@ NEEDED = [
     ("events.k8s.io", "events", "create"),
     ("events.k8s.io", "events", "patch"),
 ]
-EVERYBODYS = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
-"""What every account may, that of nobody as well."""
 
 
 def test_its_role_holds_these_rights_and_no_other() -> None:
@@ -42,26 +40,6 @@ def test_its_role_holds_these_rights_and_no_other() -> None:
         for verb in rule["verbs"]
     )
     assert found == sorted(NEEDED)
-
-
-def test_what_its_account_may_in_its_namespace_is_what_its_role_says(
-    cluster: KubeCluster, namespace: str, tmp_path: Path
-) -> None:
-    async def use(fleet: KubeFleet) -> None:
-        who = f"--as=system:serviceaccount:{fleet.namespace}:{ACCOUNT}"
-        listed = await fleet.run("auth", "can-i", "--list", who, "--no-headers")
-        rows = (re.match(r"(\S+)\s.*\[([a-z ]*)\]$", line) for line in listed.splitlines())
-        may: dict[str, set[str]] = {}
-        for row in filter(None, rows):
-            if row[1].split(".")[0] not in EVERYBODYS:
-                may.setdefault(row[1], set()).update(row[2].split())
-        needed: dict[str, set[str]] = {}
-        for group, resource, verb in NEEDED:
-            kind, slash, part = resource.partition("/")
-            needed.setdefault(f"{kind}.{group}{slash}{part}", set()).add(verb)
-        assert may == needed
-
-    in_fleet(cluster, namespace, tmp_path, use)
 
 
 @pytest.mark.parametrize(
