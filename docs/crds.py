@@ -30,7 +30,7 @@ def main() -> int:
     stale = [path.name for path, text in texts.items() if _read(path) != text]
     if stale:
         names = ", ".join(stale)
-        print(f"deploy/chart/files/crds: {names} differs from the code: run `make reference`")
+        print(f"deploy/chart/files/crds: {names} differs from the code: run `make reference`")  # noqa: T201
     return 1 if stale else 0
 
 

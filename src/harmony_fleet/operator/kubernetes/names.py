@@ -17,7 +17,7 @@ FINALIZER: Final = f"{GROUP}/orders"
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _UNFIT: Final = re.compile(r"[^-.a-z0-9]")
-_POINT: Final = re.compile(r"-*\.-*")
+_POINT: Final = re.compile(r"-*\.[-.]*")
 _DIGITS: Final = 8
 
 
