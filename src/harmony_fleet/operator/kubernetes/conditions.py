@@ -92,7 +92,8 @@ def _at_rest(seen: Seen) -> tuple[State, State, State]:
 
 def _missed(order: Order | None, version: str, current: str | None) -> tuple[str, str]:
     """Why the version that was ordered does not run."""
-    if order is None or order.phase is AgentUpgradePhase.SUCCEEDED:
+    failed = order is not None and order.phase is not AgentUpgradePhase.SUCCEEDED
+    if order is None or order.version != version or not failed:
         return "Drifted", (
             f"{version} was reached, and now {current} runs: somebody replaced it; a new value of "
             "spec.retry orders it again"

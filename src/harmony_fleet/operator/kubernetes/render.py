@@ -10,7 +10,7 @@ from typing import Final, Literal
 from harmony_fleet.operator.kubernetes import objects
 from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence, Seen, State, conditions
 from harmony_fleet.operator.kubernetes.mapping import history_with, record_of, upgrade_of
-from harmony_fleet.operator.kubernetes.wants import Acted, Asked
+from harmony_fleet.operator.kubernetes.wants import Acted, Asked, acted_on
 from harmony_fleet.operator.records import DeviceRecord, Happening
 
 _HEARTBEAT: Final[Mapping[Presence, Literal["Fresh", "Lost"] | None]] = {
@@ -50,7 +50,8 @@ def rendered(device: objects.Device, news: News, now: str) -> objects.DeviceStat
     """`now` is RFC 3339, UTC."""
     was, record = device.status or objects.DeviceStatus(), news.record
     generation = device.metadata.generation
-    asked = _with_acted(asked_of(device), device, record)
+    known = was.upgrade.upgrade_id if was.upgrade else None
+    asked = acted_on(asked_of(device), record, known)
     obstacle = news.outlook.obstacle if news.outlook.generation == generation else None
     presence = news.outlook.presence or Presence(was.heartbeat or Presence.UNHEARD)
     seen = Seen(asked, record, presence, obstacle)
@@ -71,23 +72,13 @@ def rendered(device: objects.Device, news: News, now: str) -> objects.DeviceStat
     )
 
 
-def _with_acted(asked: Asked, device: objects.Device, record: DeviceRecord) -> Asked:
-    """An order for what is asked for was given, or none is needed: it was acted on."""
-    order = record.order
-    known = device.status.upgrade.upgrade_id if device.status and device.status.upgrade else None
-    ordered = order is not None and order.upgrade_id != known and order.version == asked.version
-    at_rest = order is None or not order.open
-    runs = at_rest and record.current_version == asked.version and bool(asked.version)
-    return Asked(asked.version, asked.retry, asked.now) if ordered or runs else asked
-
-
 def _dated(state: State, was: objects.DeviceStatus, generation: int, now: str) -> objects.Condition:
-    word = "True" if state.status else "False"
+    word: Literal["True", "False"] = "True" if state.status else "False"
     before = next((one for one in was.conditions if one.type == state.type), None)
     since = before.last_transition_time if before and before.status == word else now
     return objects.Condition(
         type=state.type,
-        status="True" if state.status else "False",
+        status=word,
         reason=state.reason,
         message=state.message,
         last_transition_time=since,
