@@ -49,9 +49,11 @@ VERSIONS: Final = st.builds(
     st.tuples(*[st.integers(0, 99)] * 3),
     st.lists(st.text("01aAz-", min_size=1, max_size=4), max_size=4),
 ).filter(is_version)
-_COUNTS: Final = st.integers(0, MAX_COUNT)
-_TEXTS: Final = st.text(max_size=12)
+_COUNTS: Final = st.sampled_from([0, 1, 7, MAX_COUNT])
+_FROM_1: Final = st.sampled_from([1, 8, MAX_COUNT])
+_TEXTS: Final = st.sampled_from(["", "it crashed", "“Größe 0”\nline 2"])
 _CAUSES: Final = st.builds(Cause, st.sampled_from(CauseKind), _TEXTS, _TEXTS)
+_ARTIFACTS: Final = st.sampled_from([ARTIFACT, Artifact("https://files.example/b", 1, "b" * 64)])
 _SOME_VERSION: Final = st.sampled_from(FEW_VERSIONS)
 _DESIRED: Final = st.sampled_from([Desired.RUN, Desired.ABORT])
 
@@ -59,15 +61,10 @@ _DESIRED: Final = st.sampled_from([Desired.RUN, Desired.ABORT])
 def orders(versions: st.SearchStrategy[str] = _SOME_VERSION) -> st.SearchStrategy[Order]:
     return st.builds(
         Order,
-        st.text("0123456789abcdef", min_size=32, max_size=32),
-        st.integers(1, MAX_COUNT),
+        st.sampled_from(["1" * 32, "2" * 32, "3" * 32]),
+        _FROM_1,
         versions,
-        st.builds(
-            Artifact,
-            st.sampled_from(["https://files.example/a", "http://127.0.0.1:7700/artifacts/b"]),
-            st.integers(1, MAX_COUNT),
-            st.text("0123456789abcdef", min_size=64, max_size=64),
-        ),
+        _ARTIFACTS,
         st.just(NOW),
         _DESIRED,
         st.booleans(),
@@ -80,9 +77,9 @@ def orders(versions: st.SearchStrategy[str] = _SOME_VERSION) -> st.SearchStrateg
     )
 
 
-LABELS: Final = st.dictionaries(
-    st.text("abc", min_size=1, max_size=3), st.text("abc", max_size=3), max_size=3
-).map(lambda found: tuple(sorted(Label(key, value) for key, value in found.items())))
+LABELS: Final = st.sampled_from(
+    [(), (Label("ring", "canary"),), (Label("example.com/site", ""), Label("ring", "wide"))]
+)
 
 
 def records(device_ids: st.SearchStrategy[str]) -> st.SearchStrategy[DeviceRecord]:
@@ -94,7 +91,7 @@ def records(device_ids: st.SearchStrategy[str]) -> st.SearchStrategy[DeviceRecor
         st.lists(orders(VERSIONS), max_size=2).map(tuple),
         _COUNTS,
         st.none() | st.just("journal-1"),
-        st.integers(-1, MAX_COUNT),
+        st.sampled_from([-1, 0, 9, MAX_COUNT]),
         LABELS,
         st.booleans(),
     )

@@ -22,8 +22,6 @@ from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Order
 
 _GENERATIONS: Final = 2**24
-_ENTRIES: Final = 1000
-"""More than come with one write: the numbers of one resourceVersion end below the next one's."""
 _MAX_ERROR: Final = 512
 
 
@@ -126,11 +124,19 @@ def _order(upgrade: objects.Upgrade) -> Order:
 
 
 def history_with(
-    device: objects.Device, told: Sequence[Happening], at: str
+    device: objects.Device, told: Sequence[Happening], at: str, first: int
 ) -> tuple[objects.HistoryEntry, ...]:
-    """The history after a write: what came with the object's resourceVersion gets its numbers."""
-    new = [objects.HistoryEntry(at, one.kind, one.sentence, one.upgrade_id) for one in told]
-    return (*_numbered(device), *new)[-objects.HISTORY_KEPT :]
+    """`first`: the number of the first one told; the others follow it."""
+    new = (
+        objects.HistoryEntry(at, one.kind, _short(one.sentence), one.upgrade_id, number)
+        for number, one in enumerate(told, first)
+    )
+    return (*_history(device), *new)[-objects.HISTORY_KEPT :]
+
+
+def last_number(device: objects.Device) -> int:
+    """Of its history; 0: there is none."""
+    return max((one.number for one in _history(device)), default=0)
 
 
 def events_of(device: objects.Device) -> Sequence[DeviceEvent]:
@@ -138,17 +144,15 @@ def events_of(device: objects.Device) -> Sequence[DeviceEvent]:
     name = device_id_of(device)
     return [
         DeviceEvent(one.number, name, one.at, one.kind, one.sentence, one.upgrade_id)
-        for one in _numbered(device)
+        for one in _history(device)
     ]
 
 
-def _numbered(device: objects.Device) -> Sequence[objects.HistoryEntry]:
-    entries = device.status.history if device.status else ()
-    first = int(device.metadata.resource_version or 0) * _ENTRIES
-    return [
-        one if one.number else _with_number(one, first + place) for place, one in enumerate(entries)
-    ]
+def _history(device: objects.Device) -> tuple[objects.HistoryEntry, ...]:
+    return device.status.history if device.status else ()
 
 
-def _with_number(entry: objects.HistoryEntry, number: int) -> objects.HistoryEntry:
-    return objects.HistoryEntry(entry.at, entry.kind, entry.sentence, entry.upgrade_id, number)
+def _short(sentence: str) -> str:
+    """As much of it as may stand there."""
+    most = objects.MAX_MESSAGE
+    return sentence if len(sentence) <= most else f"{sentence[: most - 1]}…"

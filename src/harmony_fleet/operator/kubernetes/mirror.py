@@ -40,6 +40,8 @@ class Mirror(Generic[T]):
         self._gone: dict[Key, int] = {}
         """The version at which it was deleted, until a list says what there is."""
         self._listeners: list[Changed] = []
+        self.newest = _NOWHERE
+        """The highest version that was ever seen of any object."""
 
     def on_change(self, listener: Changed) -> None:
         self._listeners.append(listener)
@@ -60,6 +62,7 @@ class Mirror(Generic[T]):
     def put(self, found: T) -> T:
         """As it is known then: what was there already may be newer."""
         key, version = key_of(found), version_of(found)
+        self.newest = max(self.newest, version)
         there = self._objects.get(key)
         newest = max(version_of(there) if there else _NOWHERE, self._gone.get(key, _NOWHERE))
         if version <= newest:

@@ -19,6 +19,7 @@ HISTORY_KEPT: Final = 20
 """Entries of one device's history: whoever watches a Device is sent all of it."""
 PAST_KEPT: Final = 32
 LABELS_KEPT: Final = 64
+MAX_MESSAGE: Final = 4096
 
 # Written for RE2, as the API server reads it. `contracts.identity` is stricter, and decides.
 _VERSION: Final = (
@@ -64,7 +65,9 @@ class Condition(Wire, frozen=True, kw_only=True):
     type: Annotated[str, Meta(max_length=64)]
     status: Literal["True", "False", "Unknown"]
     reason: Annotated[str, Meta(description="One word, for programs.", max_length=128)]
-    message: Annotated[str, Meta(description="A sentence, for people.", max_length=4096)] = ""
+    message: Annotated[str, Meta(description="A sentence, for people.", max_length=MAX_MESSAGE)] = (
+        ""
+    )
     last_transition_time: Annotated[
         str, Meta(description="When its status changed last. RFC 3339, UTC.", max_length=40)
     ]
@@ -176,15 +179,10 @@ class Upgrade(Wire, frozen=True, kw_only=True):
 class HistoryEntry(Wire, frozen=True):
     at: Time
     kind: Annotated[str, Meta(max_length=64)]
-    sentence: Annotated[str, Meta(max_length=4096)]
+    sentence: Annotated[str, Meta(max_length=MAX_MESSAGE)]
     upgrade_id: Short | None = None
     number: Annotated[
-        int,
-        Meta(
-            description="Grows over all devices. Left out of those that came with this very "
-            "resourceVersion.",
-            extra_json_schema=_INT64,
-        ),
+        int, Meta(description="Grows over all devices.", extra_json_schema=_INT64)
     ] = 0
 
 

@@ -38,6 +38,8 @@ class News:
     record: DeviceRecord
     outlook: Outlook = Outlook()
     happenings: Sequence[Happening] = ()
+    first: int = 0
+    """The number of the first of them."""
 
 
 def asked_of(device: objects.Device) -> Asked:
@@ -67,7 +69,7 @@ def rendered(device: objects.Device, news: News, now: str) -> objects.DeviceStat
         journal_id=record.journal_id,
         seq=record.seq,
         acted_on=objects.ActedOn(asked.acted.version, asked.acted.retry) if asked.acted else None,
-        history=history_with(device, news.happenings, now),
+        history=history_with(device, news.happenings, now, news.first),
         revision=was.revision if record == record_of(device) else written_over,
     )
 

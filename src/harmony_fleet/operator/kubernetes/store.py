@@ -11,6 +11,7 @@ Rules
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -20,10 +21,12 @@ from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.mapping import (
     ObjectUnusable,
     events_of,
+    last_number,
     record_of,
     revision_of,
 )
 from harmony_fleet.operator.kubernetes.names import FINALIZER, object_name
+from harmony_fleet.operator.kubernetes.numbers import Numbers
 from harmony_fleet.operator.kubernetes.objects import (
     Device,
     DeviceSpec,
@@ -62,6 +65,7 @@ class KubernetesStore:
         self._cluster, self._devices, self._clock = cluster, devices, clock
         self._declared_only, self._told = declared_only, told
         self._outlooks: dict[str, Outlook] = {}
+        self._numbers = Numbers()
         self._releases = KubernetesReleases(cluster, clock)
 
     async def load(self, device_id: str) -> Versioned | None:
@@ -139,8 +143,8 @@ class KubernetesStore:
         one = self._devices.of(device_id) if device_id else None
         devices = self._devices.all() if device_id is None else filter(None, [one])
         found = (event for device in devices for event in events_of(device))
-        newer = sorted((e for e in found if e.number > after), key=lambda e: e.number)
-        return newer[:limit]
+        newer = (e for e in found if e.number > after and self._numbers.readable(e.number))
+        return sorted(newer, key=lambda e: e.number)[:limit]
 
     async def add_release(self, release: Release) -> Release:
         return await self._releases.add(release)
@@ -199,7 +203,10 @@ class KubernetesStore:
 
     async def _write(self, device: Device, news: News) -> Device:
         device = await self._ask_for(device, news.record)
-        return await self._put(device, rendered(device, news, self._clock.now()))
+        count, newest = len(news.happenings), self._devices.mirror.newest
+        with self._numbers.given(count, newest, last_number(device)) as first:
+            status = rendered(device, replace(news, first=first), self._clock.now())
+            return await self._put(device, status)
 
     async def _ask_for(self, device: Device, record: DeviceRecord) -> Device:
         """The spec says what the record does: labels, `paused`, and the version last ordered."""
