@@ -39,6 +39,8 @@ class Mirror(Generic[T]):
         self._objects: dict[Key, T] = {}
         self._gone: dict[Key, int] = {}
         """The version at which it was deleted, until a list says what there is."""
+        self._listed = _NOWHERE
+        """The version of the last list: what is not newer, and was not in it, is not there."""
         self._listeners: list[Changed] = []
         self.newest = _NOWHERE
         """The highest version that was ever seen of any object."""
@@ -64,8 +66,8 @@ class Mirror(Generic[T]):
         key, version = key_of(found), version_of(found)
         self.newest = max(self.newest, version)
         there = self._objects.get(key)
-        newest = max(version_of(there) if there else _NOWHERE, self._gone.get(key, _NOWHERE))
-        if version <= newest:
+        known = version_of(there) if there else max(self._listed, self._gone.get(key, _NOWHERE))
+        if version <= known:
             return there or found
         self._gone.pop(key, None)
         self._objects[key] = found
@@ -74,10 +76,11 @@ class Mirror(Generic[T]):
 
     def remove(self, key: Key, version: int) -> None:
         """It was deleted at that version."""
+        self.newest = max(self.newest, version)
         there = self._objects.get(key)
         if there is not None and version_of(there) > version:
             return
-        self._gone[key] = version
+        self._gone[key] = max(version, self._gone.get(key, _NOWHERE))
         if self._objects.pop(key, None) is not None:
             self._tell(key)
 
@@ -87,11 +90,14 @@ class Mirror(Generic[T]):
             if key not in found and version_of(one) <= version:
                 self.remove(key, version)
         self._gone = {key: at for key, at in self._gone.items() if at > version}
+        self._listed = version
+        self.newest = max(self.newest, version)
 
     def clear(self) -> None:
         """Nobody is told: what there is will be put again at once."""
         self._objects.clear()
         self._gone.clear()
+        self._listed = self.newest = _NOWHERE
 
     def _tell(self, key: Key) -> None:
         for listener in self._listeners:
