@@ -62,8 +62,8 @@ class Metadata(Wire, frozen=True):
 class Condition(Wire, frozen=True, kw_only=True):
     """As in metav1."""
 
-    type: Annotated[str, Meta(max_length=64)]
-    status: Literal["True", "False", "Unknown"]
+    type: Annotated[str, Meta(description="Ready, Reconciling, Stalled, Online.", max_length=64)]
+    status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether it holds.")]
     reason: Annotated[str, Meta(description="One word, for programs.", max_length=128)]
     message: Annotated[str, Meta(description="A sentence, for people.", max_length=MAX_MESSAGE)] = (
         ""
@@ -115,12 +115,16 @@ class DeviceSpec(Wire, frozen=True):
 
 
 class Artifact(Wire, frozen=True):
+    """The file that was ordered."""
+
     url: Annotated[str, Meta(description="Where the device downloads it.", max_length=2048)]
     size_bytes: SizeBytes
     sha256: Sha256
 
 
 class Cause(Wire, frozen=True):
+    """Why it ended, or why it waits."""
+
     kind: Annotated[str, Meta(description="Stable, for programs.", max_length=64)]
     sentence: Annotated[
         str, Meta(description="A sentence that a person can act on.", max_length=MAX_SENTENCE)
@@ -168,7 +172,9 @@ class Upgrade(Wire, frozen=True, kw_only=True):
     retry: Annotated[
         bool, Meta(description="Tried again although this version failed here before.")
     ] = False
-    attempt: Annotated[int, Meta(extra_json_schema=_INT64)] = 0
+    attempt: Annotated[
+        int, Meta(description="Of the device at this order.", extra_json_schema=_INT64)
+    ] = 0
     artifact: Artifact
     cause: Cause | None = None
     journal_id: Annotated[
@@ -178,9 +184,9 @@ class Upgrade(Wire, frozen=True, kw_only=True):
 
 class HistoryEntry(Wire, frozen=True):
     at: Time
-    kind: Annotated[str, Meta(max_length=64)]
-    sentence: Annotated[str, Meta(max_length=MAX_MESSAGE)]
-    upgrade_id: Short | None = None
+    kind: Annotated[str, Meta(description="Stable, for programs.", max_length=64)]
+    sentence: Annotated[str, Meta(description="For people.", max_length=MAX_MESSAGE)]
+    upgrade_id: Annotated[Short | None, Meta(description="Of the order that it is about.")] = None
     number: Annotated[
         int, Meta(description="Grows over all devices.", extra_json_schema=_INT64)
     ] = 0
@@ -189,8 +195,8 @@ class HistoryEntry(Wire, frozen=True):
 class ActedOn(Wire, frozen=True):
     """What of the spec was acted on last."""
 
-    version: Annotated[str, Meta(max_length=63)] = ""
-    retry: Annotated[str, Meta(max_length=63)] = ""
+    version: Annotated[str, Meta(description="As spec.version was then.", max_length=63)] = ""
+    retry: Annotated[str, Meta(description="As spec.retry was then.", max_length=63)] = ""
 
 
 class DeviceStatus(Wire, frozen=True):
@@ -214,7 +220,9 @@ class DeviceStatus(Wire, frozen=True):
         ),
     ] = None
     upgrade: Upgrade | None = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: Annotated[
+        tuple[Condition, ...], Meta(description="How it stands, in kstatus' words and ours.")
+    ] = ()
     past: Annotated[
         tuple[Upgrade, ...], Meta(description="Older orders, oldest first.", max_length=PAST_KEPT)
     ] = ()
@@ -276,7 +284,10 @@ class AgentReleaseSpec(Wire, frozen=True):
     """A version of the agent, and its files."""
 
     version: Version
-    artifacts: Annotated[tuple[ReleaseArtifact, ...], Meta(min_length=1, max_length=1)]
+    artifacts: Annotated[
+        tuple[ReleaseArtifact, ...],
+        Meta(description="Its files: one, which runs on any platform.", min_length=1, max_length=1),
+    ]
     python: Annotated[
         str, Meta(description="What it demands of a device, such as >=3.11.", max_length=64)
     ] = ""
