@@ -72,7 +72,7 @@ class DevicesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ElectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease: str = "harmony-fleet"
-    duration_s: Annotated[float, msgspec.Meta(ge=1)] = 4.0
+    duration_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 4.0
     renew_limit_s: Annotated[float, msgspec.Meta(gt=0)] = 2.5
     retry_s: Annotated[float, msgspec.Meta(gt=0)] = 0.5
 
@@ -107,6 +107,8 @@ def read_config(path: Path) -> OperatorConfig:
             f"{path} cannot be read ({error.strerror}): name the operator's configuration by "
             "--config"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigUnusable(f"{path} is no text in UTF-8, as TOML is: {error}") from error
     except (msgspec.DecodeError, InvalidValue) as error:
         raise ConfigUnusable(f"{path}: {error}") from error
     return config
@@ -115,7 +117,7 @@ def read_config(path: Path) -> OperatorConfig:
 def _path(kind: type, value: object) -> Path:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError(f"no {kind.__name__} is read from {value!r}")
+    raise TypeError(f"{value!r} is not the name of a file")
 
 
 def pod() -> Pod:
@@ -127,9 +129,12 @@ def pod() -> Pod:
 def text_of(path: Path) -> str:
     """Of a mounted file. Raises ConfigUnusable."""
     try:
-        return path.read_text("ascii").strip()
+        text = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigUnusable(f"{path} cannot be read ({error}): mount the Secret there") from error
+    if not text:
+        raise ConfigUnusable(f"{path} is empty: put into the Secret what belongs there")
+    return text
 
 
 def _check_election(election: ElectionConfig) -> None:
