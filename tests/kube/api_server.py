@@ -142,7 +142,10 @@ class KubeCluster:
             timeout=300,
         )
 
-    def get(self, path: str) -> Any:
+    def get(self, *words: str) -> Any:
+        return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+
+    def raw(self, path: str) -> Any:
         """Of the API server, such as `/apis`."""
         return json.loads(self.kubectl("get", "--raw", path).stdout)
 

@@ -120,7 +120,7 @@ NO_FINALIZERS = json.dumps({"metadata": {"finalizers": None}})
 
 def compact(cluster: KubeCluster) -> None:
     """All versions but the newest are forgotten, as happens every five minutes."""
-    found = cluster.get("/apis/harmony-fleet.dev/v1alpha1/devices")
+    found = cluster.raw("/apis/harmony-fleet.dev/v1alpha1/devices")
     cluster.compact(int(found["metadata"]["resourceVersion"]))
 
 

@@ -22,7 +22,7 @@ from harmony_fleet.operator.records import DeviceRecord, Order
 Phase = AgentUpgradePhase
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """As metav1 demands it."""
-RUNS_ONE = DeviceRecord("pi-1", "1.0.0")
+RUNS_ONE = DeviceRecord("pi-1", "1.0.0", journal_id="journal-1")
 ACTED = Asked("2.0.0", acted=Acted("2.0.0"))
 WITHDRAWN = Obstacle("ReleaseWithdrawn", "release 2.0.0 was withdrawn: it eats memory")
 SEEN = st.builds(
@@ -65,9 +65,15 @@ def test_what_was_never_heard_is_not_ready_and_nobody_is_at_it() -> None:
 def test_what_will_be_ordered_is_reconciled() -> None:
     about = "C Ordering: 2.0.0 is about to be ordered"
     assert shown(Asked("2.0.0"), RUNS_ONE) == about
-    assert shown(Asked("2.0.0"), DeviceRecord("pi-1")) == about
+    heard = DeviceRecord("pi-1", journal_id="journal-1")
+    assert shown(Asked("2.0.0"), heard) == about
     anew = replace(ACTED, retry="anew")
     assert shown(anew, with_order(newest(Phase.FAILED))) == about
+
+
+def test_what_is_asked_of_a_device_never_heard_waits_for_its_first_word() -> None:
+    about = "C Unheard: not heard yet: 2.0.0 is ordered once it is"
+    assert shown(Asked("2.0.0"), DeviceRecord("pi-1")) == about
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if not phase.final])

@@ -28,7 +28,7 @@ Phase = AgentUpgradePhase
 OPEN = [phase for phase in Phase if not phase.final]
 ENDS = [phase for phase in Phase if phase.final]
 BEFORE_THE_COMMIT = [phase for phase in OPEN if phase is not Phase.COMMITTED]
-RUNS_ONE: Final = DeviceRecord("pi-1", "1.0.0")
+RUNS_ONE: Final = DeviceRecord("pi-1", "1.0.0", journal_id="journal-1")
 
 
 def with_order(phase: Phase, version: str = "2.0.0", **changed: Any) -> DeviceRecord:
@@ -56,6 +56,12 @@ def at(record: DeviceRecord, phase: Phase, current: str | None) -> DeviceRecord:
     return replace(record, current_version=current, order=replace(record.order, phase=phase))
 
 
+def test_nothing_is_ordered_of_a_device_that_was_never_heard() -> None:
+    """Its journal may have seen orders of generations that nobody here knows."""
+    unheard = replace(RUNS_ONE, journal_id=None)
+    assert decide(Asked("2.0.0"), unheard) == Wait()
+
+
 def test_who_asks_for_no_version_gets_no_order() -> None:
     assert decide(Asked(), RUNS_ONE) == Settled()
     assert decide(Asked(retry="today"), with_order(Phase.FAILED)) == Settled()
@@ -64,7 +70,7 @@ def test_who_asks_for_no_version_gets_no_order() -> None:
 def test_a_version_that_does_not_run_is_ordered_and_one_that_runs_is_not() -> None:
     assert decide(Asked("2.0.0"), RUNS_ONE) == GiveOrder("2.0.0", retry=False)
     assert decide(Asked("1.0.0"), RUNS_ONE) == Settled()
-    assert decide(Asked("1.0.0"), DeviceRecord("pi-1")) == GiveOrder("1.0.0", retry=False)
+    assert decide(Asked("1.0.0"), replace(RUNS_ONE, current_version=None)) == GiveOrder("1.0.0", retry=False)
 
 
 @pytest.mark.parametrize("phase", OPEN)

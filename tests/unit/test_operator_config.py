@@ -13,13 +13,15 @@ from harmony_fleet.operator.config import (
     read_config,
     text_of,
 )
+from harmony_fleet.operator.credentials import KeyPair
 
-PLANE = """
+ACCOUNT = KeyPair("A", b"\0" * 32).public
+PLANE = f"""
 [plane]
 servers = ["tls://nats-0.example:4222", "tls://nats-1.example:4222"]
 credentials = "/etc/fleet/operator.creds"
 signing_key = "/etc/fleet/devices.seed"
-devices_account = "ADEVICES"
+devices_account = "{ACCOUNT}"
 device_url = "tls://nats.example:4222"
 """
 API = """

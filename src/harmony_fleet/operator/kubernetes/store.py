@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from harmony_fleet.operator.kubernetes.cluster import Cluster
 from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.mapping import (
@@ -116,8 +114,8 @@ class KubernetesStore:
             if device is None:
                 return
             status = rendered(device, News(record_of(device), outlook), self._clock.now())
-            if device.status and replace(status, history=device.status.history) == device.status:
-                return  # but for the numbers, which nobody waits for
+            if status == device.status:
+                return
             try:
                 await self._put(device, status)
                 return
