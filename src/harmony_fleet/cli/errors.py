@@ -23,6 +23,7 @@ _BAD_INPUT_KINDS: Final = frozenset(
         "backup_refused",
         "backup_unusable",
         "restore_refused",
+        "plane_keys_unusable",
         "ansible_missing",
     }
 )

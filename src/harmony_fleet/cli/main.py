@@ -19,6 +19,7 @@ from harmony_fleet.cli.device import device
 from harmony_fleet.cli.doctor import doctor
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
 from harmony_fleet.cli.install import install, uninstall
+from harmony_fleet.cli.plane import plane
 from harmony_fleet.cli.preflight import preflight
 from harmony_fleet.cli.release import release
 from harmony_fleet.cli.settings import FleetGroup, settings
@@ -69,6 +70,7 @@ for command in (
     doctor,
     backup,
     restore,
+    plane,
     support_bundle,
     completion,
 ):
