@@ -29,6 +29,11 @@ from harmony_fleet.operator.config import OperatorConfig, read_config
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
+EXPLAINED_BY_KUBERNETES = {
+    "resources.requests.cpu",
+    "resources.requests.memory",
+    "resources.limits.memory",
+}
 BAD_VALUES = {
     "plane.secretname=x": "secretname",
     "replica=1": "replica",
@@ -102,6 +107,19 @@ def test_every_value_of_the_chart_is_set_in_one_case() -> None:
     """Else what it renders would be looked at by nobody."""
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     assert paths(defaults) - paths(EVERY_VALUE) == set()
+
+
+def test_every_value_of_the_chart_is_in_the_docs() -> None:
+    text = (ROOT / "docs/kubernetes-install.md").read_text()
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    leaves = {
+        name for name in paths(defaults) if not any(is_below(n, name) for n in paths(defaults))
+    }
+    assert {name for name in leaves if f"`{name}`" not in text} == EXPLAINED_BY_KUBERNETES
+
+
+def is_below(name: str, other: str) -> bool:
+    return name.startswith(f"{other}.")
 
 
 def paths(values: Values, above: str = "") -> set[str]:
