@@ -203,6 +203,10 @@ def test_definitions_and_devices_outlive_an_uninstall_and_are_taken_up_again(
     helm(bare, "install")
     assert lines(bare, "get", "devices", "-n", "fleet", "-o", "name")
     bare.helm("uninstall", NAME, "-n", "fleet")
+    other = ("install", "another", str(CHART), "-n", "fleet", "--take-ownership", "-f")
+    bare.helm(*other, str(values_file(bare.folder, {"plane": PLANE})))
+    bare.helm("uninstall", "another", "-n", "fleet")
+    assert lines(bare, "get", "devices", "-n", "fleet", "-o", "name")
     bare.kubectl("delete", "device", "pi-1", "-n", "fleet")
 
 
