@@ -51,6 +51,29 @@ def test_without_the_very_token_nothing_below_the_api_is_told_or_done(tmp_path: 
     run(tmp_path, test)
 
 
+def test_the_token_is_taken_from_a_header_of_its_own_as_well(tmp_path: Path) -> None:
+    async def test(world: ApiWorld) -> None:
+        del world.client.headers["Authorization"]
+        for given, status in ((TOKEN, 200), (f"{TOKEN}x", 401), (f"Bearer {TOKEN}", 401), ("", 401)):
+            answer = await world.client.get("/api/v1/devices", headers={"Fleet-Token": given})
+            assert answer.status_code == status, given
+        both = {"Fleet-Token": TOKEN, "Authorization": "Bearer of-somebody-else"}
+        assert (await world.client.get("/api/v1/devices", headers=both)).status_code == 200
+
+    run(tmp_path, test)
+
+
+def test_an_empty_token_lets_nobody_in(tmp_path: Path) -> None:
+    async def ask(**headers: str) -> int:
+        over = httpx.ASGITransport(broken(ZeroDivisionError(), tmp_path, set(), token=""))
+        async with httpx.AsyncClient(transport=over, base_url="http://127.0.0.1") as client:
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            return (await client.get("/api/v1/devices", headers=sent)).status_code
+
+    assert asyncio.run(ask()) == 401
+    assert asyncio.run(ask(fleet_token="")) == 401
+
+
 def test_who_sends_everything_before_reading_still_hears_the_refusal(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
@@ -112,6 +135,23 @@ def test_a_name_that_it_was_given_is_answered_and_no_other(
             return await client.get("/healthz", headers={"Host": host})
 
     assert asyncio.run(ask()).status_code == status
+
+
+def test_what_came_through_a_clusters_api_server_needs_no_known_name(tmp_path: Path) -> None:
+    async def test(world: ApiWorld) -> None:
+        del world.client.headers["Authorization"]
+        host = {"Host": "api.cluster.example:6443"}
+        for path, token, status in (
+            ("/api/v1/devices", TOKEN, 200),
+            ("/api/v1/devices", "wrong", 401),
+            ("/artifacts/x", TOKEN, 400),
+            ("/healthz", TOKEN, 400),
+            ("/api/v1", TOKEN, 400),
+        ):
+            answer = await world.client.get(path, headers=host | {"Fleet-Token": token})
+            assert answer.status_code == status, path
+
+    run(tmp_path, test)
 
 
 def test_a_second_host_or_none_is_not_answered(tmp_path: Path) -> None:
@@ -176,14 +216,16 @@ class BrokenFleet:
         raise self.error
 
 
-def broken(error: Exception, folder: Path, names: Set[str] = frozenset()) -> Starlette:
+def broken(
+    error: Exception, folder: Path, names: Set[str] = frozenset(), token: str = TOKEN
+) -> Starlette:
     clock = SystemClock()
     store = FakeStore(clock)
     fleet = BrokenFleet(error)
     services = Services(
         fleet, store, clock, folder, "http://h", lambda _, key, _end: key, "nats://h"
     )
-    return application(services, TOKEN, names)
+    return application(services, token, names)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 Every request must call it by a loopback name or by one that it was given, so that a page in a
 browser cannot reach it under a name of its own (DNS rebinding); everything below `/api/v1` needs
-the token. Errors are JSON of one shape. Not here: what the routes do, and the server that runs
-this application.
+the token, by `Authorization: Bearer` or by `Fleet-Token`. The latter is for whoever comes through a
+cluster's API server, which takes the former for itself: such a request needs no known name, as it
+bears the name of the API server, and a page in a browser has no token to send. Errors are JSON of
+one shape. Not here: what the routes do, and the server that runs this application.
 """
 
 import hmac
@@ -31,6 +33,7 @@ from harmony_fleet.operator.api_route import Answer, ApiRoute, Services
 from harmony_fleet.operator.openapi import ErrorBody, ErrorWords, document
 
 PREFIX: Final = "/api/v1"
+TOKEN_HEADER: Final = b"fleet-token"
 
 _STATUS: Final = {
     "bad_request": 400,
@@ -131,11 +134,12 @@ class _TokenRequired:
     """Answers 401 unless the request carries the token. Takes equal time for any wrong one."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._wanted = app, f"Bearer {token}".encode()
+        self._app = app
+        self._wanted = {b"authorization": f"Bearer {token}".encode(), TOKEN_HEADER: token.encode()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        if hmac.compare_digest(given, self._wanted):
+        given = dict(scope["headers"])
+        if any([_same(given.get(name, b""), wanted) for name, wanted in self._wanted.items()]):
             await self._app(scope, receive, send)
             return
         words = (
@@ -147,6 +151,11 @@ class _TokenRequired:
         await response(scope, receive, send)
 
 
+def _same(given: bytes, wanted: bytes) -> bool:
+    """An empty one is none, whatever is wanted."""
+    return hmac.compare_digest(given, wanted) and bool(given)
+
+
 class _KnownNameRequired:
     def __init__(self, app: ASGIApp, names: Set[str]) -> None:
         self._app, self._names = app, names
@@ -155,8 +164,7 @@ class _KnownNameRequired:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) == 1 and _is_known(hosts[0].decode("latin-1"), self._names):
+        if _is_judged_by_token(scope) or self._is_known_here(scope):
             await self._app(scope, receive, send)
             return
         words = (
@@ -164,6 +172,16 @@ class _KnownNameRequired:
             "`fleet up --name` calls it; under no other name"
         )
         await _error(400, "bad_host", words)(scope, receive, send)
+
+    def _is_known_here(self, scope: Scope) -> bool:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        return len(hosts) == 1 and _is_known(hosts[0].decode("latin-1"), self._names)
+
+
+def _is_judged_by_token(scope: Scope) -> bool:
+    """It bears a `Fleet-Token`, right or wrong, and asks for what needs the right one."""
+    is_api = str(scope["path"]).startswith(f"{PREFIX}/")
+    return is_api and any(name == TOKEN_HEADER for name, _ in scope["headers"])
 
 
 def _is_known(host: str, names: Set[str]) -> bool:
