@@ -54,7 +54,12 @@ def test_without_the_very_token_nothing_below_the_api_is_told_or_done(tmp_path: 
 def test_the_token_is_taken_from_a_header_of_its_own_as_well(tmp_path: Path) -> None:
     async def test(world: ApiWorld) -> None:
         del world.client.headers["Authorization"]
-        for given, status in ((TOKEN, 200), (f"{TOKEN}x", 401), (f"Bearer {TOKEN}", 401), ("", 401)):
+        for given, status in (
+            (TOKEN, 200),
+            (f"{TOKEN}x", 401),
+            (f"Bearer {TOKEN}", 401),
+            ("", 401),
+        ):
             answer = await world.client.get("/api/v1/devices", headers={"Fleet-Token": given})
             assert answer.status_code == status, given
         both = {"Fleet-Token": TOKEN, "Authorization": "Bearer of-somebody-else"}

@@ -139,7 +139,8 @@ class _TokenRequired:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = dict(scope["headers"])
-        if any([_same(given.get(name, b""), wanted) for name, wanted in self._wanted.items()]):
+        same = [_same(given.get(name, b""), wanted) for name, wanted in self._wanted.items()]
+        if any(same):
             await self._app(scope, receive, send)
             return
         words = (

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 PASSED_ON: Final = "Fleet-Passed-On"
 """A request is passed on once: two replicas that each take the other for the leader are not asked
 in turn for ever."""
+PASS_LIMIT: Final = httpx.Timeout(900.0, connect=2.0)
+"""As long as the longest answer takes: a preflight of many devices."""
 _NOT_PASSED: Final = frozenset({"connection", "host", "transfer-encoding", "content-length"})
 
 
@@ -74,13 +76,17 @@ class Front:
             f"{address}{path}",
             headers=[*kept, (PASSED_ON, "1")],
             content=_body(request),
+            timeout=PASS_LIMIT,
             extensions={"sni_hostname": self._name},
         )
         try:
             answer = await self._others.send(passed, stream=True)
-        except (httpx.HTTPError, ClientDisconnect) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             logger.warning("the leader at %s cannot be asked: %r", address, error)
             return _nobody_leads()
+        except (httpx.HTTPError, ClientDisconnect) as error:
+            logger.warning("the leader at %s did not answer: %r", address, error)
+            return _unanswered()
         headers = {k: v for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED}
         return StreamingResponse(_read(answer), answer.status_code, headers)
 
@@ -99,10 +105,19 @@ async def _read(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _nobody_leads() -> Response:
+    """Nothing was done: whoever hears it may ask again."""
     words = ErrorWords("not_leading", "no replica of the operator leads just now: try again")
-    return Response(
-        msgspec.json.encode(ErrorBody(words)),
-        503,
-        {"Retry-After": "1"},
-        media_type="application/json",
+    return _error(words, {"Retry-After": "1"})
+
+
+def _unanswered() -> Response:
+    """Not `not_leading`: an order that was carried out would be given twice."""
+    words = (
+        "the leading replica did not answer; whether it acted is unknown: look before you repeat"
     )
+    return _error(ErrorWords("unanswered", words), {})
+
+
+def _error(words: ErrorWords, headers: dict[str, str]) -> Response:
+    body = msgspec.json.encode(ErrorBody(words))
+    return Response(body, 503, headers, media_type="application/json")
