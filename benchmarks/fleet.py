@@ -94,7 +94,7 @@ async def measure(number: int = DEVICES) -> AsyncIterator[Figure]:
         async with control_plane(data) as plane:
             where = plane.accounts, plane.url
             async with light_devices(Path(name) / "d", *where, number, PROBATION_S) as devices:
-                with FleetClient(plane.data, UPGRADE_LIMIT_S) as client:
+                with FleetClient.of(plane.data, UPGRADE_LIMIT_S) as client:
                     await _heard(client, number)
                     async for figure in _all_at_once(plane, devices, client, number):
                         yield figure

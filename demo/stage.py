@@ -107,7 +107,7 @@ def stage(data: Path, nats_server: Path | None, keep: bool) -> Iterator[Stage]:
     try:
         with ExitStack() as stack:
             _start_up(data, nats_server)
-            client = stack.enter_context(FleetClient(data))
+            client = stack.enter_context(FleetClient.of(data))
             devices = LocalDevices(data / "devices")
             _start_devices(data, client, devices)
             with interrupts_later():

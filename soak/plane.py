@@ -106,7 +106,7 @@ class ControlPlane:
     ) -> dict[str, Path]:
         """Build and add them; the files, by version."""
         built = build_all(folder, releases)
-        with FleetClient(self.data) as client:
+        with FleetClient.of(self.data) as client:
             for version, file in built.items():
                 with file.open("rb") as artifact:
                     client.add_release(version, artifact)
@@ -117,13 +117,13 @@ class ControlPlane:
 
     def digests(self) -> dict[str, str]:
         """Of each release that was ever added, its version."""
-        with FleetClient(self.data) as client:
+        with FleetClient.of(self.data) as client:
             releases = json.loads(client.releases())["releases"]
         return {release["sha256"]: release["version"] for release in releases}
 
     def enrol(self, device: str, public_key: str) -> tuple[str, str]:
         """The credential's JWT, and the message plane's URL."""
-        with FleetClient(self.data) as client:
+        with FleetClient.of(self.data) as client:
             answer = json.loads(client.enrol(device, public_key))
         return answer["jwt"], answer["nats_url"]
 
@@ -137,7 +137,7 @@ class ControlPlane:
 
     def _asked(self, ask: Callable[[FleetClient], bytes]) -> Taken:
         try:
-            with FleetClient(self.data, ANSWER_LIMIT_S) as client:
+            with FleetClient.of(self.data, ANSWER_LIMIT_S) as client:
                 result = json.loads(ask(client))["results"][0]
         except FleetError as error:
             return Taken(None, error.kind, answered=isinstance(error, Refused))
@@ -146,19 +146,19 @@ class ControlPlane:
         return Taken(None, str(result["kind"]))
 
     def views(self) -> dict[str, dict[str, Any]]:
-        with FleetClient(self.data, ANSWER_LIMIT_S) as client:
+        with FleetClient.of(self.data, ANSWER_LIMIT_S) as client:
             devices = json.loads(client.devices())["devices"]
         return {view["device_id"]: view for view in devices}
 
     def ordered_since(self, device: str, number: int) -> tuple[list[str], int]:
         """The ids of the upgrades that were ordered after event `number`, and the last event's."""
-        with FleetClient(self.data, ANSWER_LIMIT_S) as client:
+        with FleetClient.of(self.data, ANSWER_LIMIT_S) as client:
             events = json.loads(client.events(device, number, 1000))["events"]
         ids = [event["upgrade_id"] for event in events if event["kind"] == "ordered"]
         return ids, events[-1]["number"] if events else number
 
     def upgrade(self, device: str, upgrade_id: str) -> Upgrade:
-        with FleetClient(self.data, ANSWER_LIMIT_S) as client:
+        with FleetClient.of(self.data, ANSWER_LIMIT_S) as client:
             found = json.loads(client.upgrade_of(device, upgrade_id))
         return Upgrade(
             device,

@@ -157,7 +157,7 @@ class ControlPlane:
     def seen(self, device_id: str) -> dict[str, Any]:
         """The same, faster; empty while nobody knows it, or answers."""
         try:
-            with self.hub.inside(), FleetClient(self.data) as client:
+            with self.hub.inside(), FleetClient.of(self.data) as client:
                 found: dict[str, Any] = json.loads(client.device(device_id))
         except FleetError:
             return {}
@@ -165,7 +165,7 @@ class ControlPlane:
 
     def order(self, device_id: str, version: str, *, retry: bool = False) -> None:
         """Raises FleetError."""
-        with self.hub.inside(), FleetClient(self.data) as client:
+        with self.hub.inside(), FleetClient.of(self.data) as client:
             client.upgrade(Chosen((device_id,)), version, retry=retry, replace=False)
 
     @property

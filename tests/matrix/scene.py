@@ -111,17 +111,17 @@ class ControlPlane:
                 os.kill(int(ports.stem.rsplit("_", 1)[1]), signal.SIGKILL)
 
     def add(self, version: str, file: Path) -> None:
-        with FleetClient(self.data) as client, file.open("rb") as artifact:
+        with FleetClient.of(self.data) as client, file.open("rb") as artifact:
             client.add_release(version, artifact)
 
     def order(self, device_id: str, version: str) -> None:
-        with FleetClient(self.data) as client:
+        with FleetClient.of(self.data) as client:
             client.upgrade(Chosen((device_id,)), version, retry=False, replace=False)
 
     def view(self, device_id: str) -> dict[str, Any]:
         """Empty while nobody knows it, or answers."""
         try:
-            with FleetClient(self.data) as client:
+            with FleetClient.of(self.data) as client:
                 found: dict[str, Any] = json.loads(client.device(device_id))
         except FleetError:  # nobody answers, or the device is not known yet
             return {}
@@ -132,7 +132,7 @@ class ControlPlane:
         return found
 
     def why(self, device_id: str) -> str:
-        with FleetClient(self.data) as client:
+        with FleetClient.of(self.data) as client:
             return str(json.loads(client.why(device_id))["text"])
 
 

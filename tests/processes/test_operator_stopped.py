@@ -66,7 +66,7 @@ def stopped(plane: ControlPlane) -> Iterator[None]:
 
 
 def history(plane: ControlPlane, device_id: str) -> list[str]:
-    with FleetClient(plane.data) as client:
+    with FleetClient.of(plane.data) as client:
         found = json.loads(client.events(device_id, 0, 1000))["events"]
     return [event["sentence"] for event in found]
 

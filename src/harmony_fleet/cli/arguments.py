@@ -91,14 +91,13 @@ def _offer(
     context: click.Context, path: str, field: str, name: str, incomplete: str
 ) -> list[CompletionItem]:
     """What the operator knows; nothing, and quickly, where it does not answer."""
-    from harmony_fleet.cli.client import FleetClient
     from harmony_fleet.cli.output import parsed
     from harmony_fleet.contracts.errors import FleetError
 
     try:
         with context.scope(cleanup=False):
             chosen: Settings = settings()
-        with FleetClient(chosen.data, COMPLETION_LIMIT_S, chosen.ca) as client:
+        with chosen.connect(COMPLETION_LIMIT_S) as client:
             found = [str(one[name]) for one in parsed(client.get(path))[field]]
     except (FleetError, OSError, LookupError, TypeError):
         return []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harmony_fleet.cli.settings import FleetCommand, settings
+from harmony_fleet.cli.settings import MachineCommand, settings
 
 if TYPE_CHECKING:
     from harmony_fleet.embedded.backup.manifest import Manifest
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 
 
-@click.command(cls=FleetCommand)
+@click.command(cls=MachineCommand)
 @_file
 def backup(file: Path) -> None:
     """Write all that the control plane knows into FILE, also while it is up.
@@ -35,7 +35,7 @@ def backup(file: Path) -> None:
     say("it holds the keys of every device's account and the API's token: keep it secret")
 
 
-@click.command(cls=FleetCommand)
+@click.command(cls=MachineCommand)
 @_file
 @click.option(
     "--replace", is_flag=True, help="Move what a control plane has there aside, then restore."

@@ -1,13 +1,11 @@
 """The operator's HTTP API, one method for each thing that a command asks.
 
-Where the operator listens, which token it takes and which authority vouches for it stand in the
-data folder. Answers are the bytes that came, of a status below 300; all else is a typed error with
-a sentence for a person.
-No proxy of the environment is used: the operator is on this machine, or named by its URL.
+How it is reached is a `Reach`: by a data folder, or through a cluster's API server. Answers are the
+bytes that came, of a status below 300; all else is a typed error with a sentence for a person.
+Where no replica of the operator leads, nothing was done, and it is asked again for a few seconds.
 """
 
-import json
-import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,32 +14,23 @@ from urllib.parse import quote
 
 import httpx
 
-from harmony_fleet.cli.errors import (
-    NotTrusted,
-    NotUp,
-    Refused,
-    ServerBusy,
-    ServerFailed,
-    Unreachable,
-    WrongToken,
-)
+from harmony_fleet.cli.errors import Refused, ServerBusy
+from harmony_fleet.cli.folder_reach import folder_reach
+from harmony_fleet.cli.reach import Reach
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.contracts.identity import (
-    check_device_id,
-    check_upgrade_id,
-    check_url,
-    check_version,
-)
+from harmony_fleet.contracts.identity import check_device_id, check_upgrade_id, check_version
 from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Changes
-from harmony_fleet.messaging.trust import plane_context
 
-CA: Final = "tls/ca.pem"
-"""In the data folder."""
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 30.0
+LEADERLESS_LIMIT_S: Final = 10.0
+"""Twice what another replica takes to lead once the one that led is gone."""
+LEADERLESS_POLL_S: Final = 0.5
 
 _INPUT_STATUSES: Final = frozenset({400, 404, 409, 413, 422})
+_NOT_LEADING: Final = "not_leading"
+"""As a replica names it that found nobody to pass a request on to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +50,16 @@ class Chosen:
 class FleetClient:
     """Raises from every method: a CommandFailed of `errors`, or Refused."""
 
-    def __init__(
-        self, data: Path, answer_limit_s: float = ANSWER_LIMIT_S, ca: Path | None = None
-    ) -> None:
-        """`ca`: the authority to trust, where it is not the data folder's own."""
-        self.data = data
-        self.url, self.nats_url = _where(data)
-        self.ca = (ca or data / CA) if self.url.startswith("https://") else None
+    def __init__(self, reach: Reach, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
+        self.reach = reach
         self._limit_s = answer_limit_s
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {_token(data)}"},
-            timeout=httpx.Timeout(answer_limit_s, connect=min(CONNECT_LIMIT_S, answer_limit_s)),
-            trust_env=False,
-            # Without TLS it trusts nobody. Loading the authorities of the world would take longer
-            # than most requests.
-            verify=plane_context(self.ca) if self.ca else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        )
+        connect_s = min(CONNECT_LIMIT_S, answer_limit_s)
+        self._http = reach.client(httpx.Timeout(answer_limit_s, connect=connect_s))
+
+    @classmethod
+    def of(cls, data: Path, answer_limit_s: float = ANSWER_LIMIT_S) -> Self:
+        """Of the operator that serves this folder. Raises what `folder_reach` does."""
+        return cls(folder_reach(data), answer_limit_s)
 
     def __enter__(self) -> Self:
         return self
@@ -170,77 +152,39 @@ class FleetClient:
         return self._send("POST", path, json=document).content
 
     def _send(self, method: str, path: str, **body: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **body)
-        except httpx.ConnectError as error:
-            if (reason := _distrust(error)) is not None:
-                raise NotTrusted(self.url, self.ca, reason) from error
-            raise NotUp(self.data) from error
-        except httpx.TimeoutException as error:
-            raise Unreachable(
-                f"the operator at {self.url} did not answer within {self._limit_s:g} s: "
-                "look at what `fleet up` says"
-            ) from error
-        except httpx.HTTPError as error:
-            raise Unreachable(
-                f"the connection to the operator at {self.url} broke off "
-                f"({type(error).__name__}): look at what `fleet up` says"
-            ) from error
-        if answer.is_success:
-            return answer
-        raise self._error(answer)
+        give_up_s = time.monotonic() + min(LEADERLESS_LIMIT_S, self._limit_s)
+        file = body.get("content")
+        begin = file.tell() if file else 0
+        while True:
+            answer = self._ask(method, path, body)
+            if answer.is_success:
+                return answer
+            kind, message = _said(answer)
+            if kind != _NOT_LEADING or time.monotonic() > give_up_s:
+                raise self._error(answer, kind, message)
+            time.sleep(LEADERLESS_POLL_S)
+            if file:
+                file.seek(begin)
 
-    def _error(self, answer: httpx.Response) -> FleetError:
-        kind, message = _said(answer)
-        if answer.status_code in {401, 403}:
-            return WrongToken(
-                f"the operator at {self.url} does not take the token in {self.data / 'token'}: "
-                "run as the user who ran `fleet up`, with the same --data"
-            )
+    def _ask(self, method: str, path: str, body: dict[str, Any]) -> httpx.Response:
+        faults = self.reach.faults
+        try:
+            return self._http.request(method, path, **body)
+        except httpx.ConnectError as error:
+            raise faults.unconnected(error) from error
+        except httpx.TimeoutException as error:
+            raise faults.silent(self._limit_s) from error
+        except httpx.HTTPError as error:
+            raise faults.broken(error) from error
+
+    def _error(self, answer: httpx.Response, kind: str, message: str) -> FleetError:
+        if (refusal := self.reach.faults.refused(answer)) is not None:
+            return refusal
         if answer.status_code in _INPUT_STATUSES:
             return Refused(message, kind)
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             return ServerBusy(message)
-        return ServerFailed(
-            f"the operator at {self.url} failed with HTTP {answer.status_code} ({message}): "
-            "look at what `fleet up` says"
-        )
-
-
-def _where(data: Path) -> tuple[str, str]:
-    """The operator's URL, and the message plane's."""
-    try:
-        up = json.loads((data / "up.json").read_bytes())
-        return check_url(up["url"]), str(up.get("nats_url", ""))
-    except FileNotFoundError as error:
-        raise NotUp(data) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ServerFailed(
-            f"{data / 'up.json'} does not say where the operator is ({error}): restart `fleet up`"
-        ) from error
-
-
-def _distrust(error: BaseException) -> str | None:
-    """Why the certificate was not believed, where that is what lies below an error."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, ssl.SSLCertVerificationError):
-            return below.verify_message
-        below = below.__cause__ or below.__context__
-    return None
-
-
-def _token(data: Path) -> str:
-    path = data / "token"
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError as error:
-        raise NotUp(data) from error
-    except ValueError as error:
-        raise WrongToken(f"{path} holds no token: restart `fleet up`") from error
-    if not token.isprintable() or " " in token:
-        raise WrongToken(f"{path} holds no token: restart `fleet up`")
-    return token
+        return self.reach.faults.failed(answer, message)
 
 
 def _said(answer: httpx.Response) -> tuple[str, str]:

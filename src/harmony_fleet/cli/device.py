@@ -12,7 +12,7 @@ from harmony_fleet.cli.arguments import (
     devices_argument,
     selector_option,
 )
-from harmony_fleet.cli.settings import FleetGroup, settings
+from harmony_fleet.cli.settings import FleetGroup, MachineCommand, settings
 
 MOST_AT_ONCE = 200
 """New devices by one command: each is a supervisor and an agent on this machine."""
@@ -117,7 +117,7 @@ def credentials(device: str, public_key: BinaryIO, days: int | None) -> None:
     sign(settings(), device, public_key, days)
 
 
-@device.command("start-local")
+@device.command("start-local", cls=MachineCommand)
 @click.argument("what", metavar="[N | DEVICE...]", type=DeviceId(), nargs=-1)
 @click.option("--version", type=Version(), help="What they run at first; else the highest release.")
 @click.option("--plain-file", is_flag=True, help="Installed as a plain file, as a package would.")
@@ -157,7 +157,7 @@ def _number_or_names(what: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
     return int(what[0]), ()
 
 
-@device.command("stop-local")
+@device.command("stop-local", cls=MachineCommand)
 @devices_argument
 def stop_local(devices: tuple[str, ...]) -> None:
     """End devices that start-local started; all of them if none is named."""

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from harmony_fleet.cli.settings import FleetCommand, settings
+from harmony_fleet.cli.settings import MachineCommand, settings
 
 
-@click.command(cls=FleetCommand)
+@click.command(cls=MachineCommand)
 @click.option(
     "--nats-server",
     type=click.Path(path_type=Path),

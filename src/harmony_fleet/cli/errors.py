@@ -59,6 +59,19 @@ class NotTrusted(CommandFailed):
         )
 
 
+class NotInCluster(CommandFailed):
+    """The command is of one machine, and the operator that is asked is a cluster's."""
+
+    kind = "not_in_cluster"
+    exit_status: ClassVar[int] = BAD_INPUT
+
+    def __init__(self, command: str) -> None:
+        super().__init__(
+            f"`{command}` is of this machine, and here the operator of a cluster is asked: "
+            f"run `harmony-fleet {command}`, without a cluster's options"
+        )
+
+
 class Unreachable(CommandFailed):
     """The operator did not answer, or broke off. Whether it acted is unknown."""
 

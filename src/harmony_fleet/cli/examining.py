@@ -11,6 +11,7 @@ from typing import Final
 import harmony_fleet
 from harmony_fleet.cli.client import FleetClient
 from harmony_fleet.cli.errors import NotUp
+from harmony_fleet.cli.folder_reach import folder_reach
 from harmony_fleet.cli.views import Api, Devices, DeviceView, Health, read
 from harmony_fleet.cli.words import count, named
 from harmony_fleet.embedded.doctor.examine import examine
@@ -34,9 +35,9 @@ def examine_all(
 
 def _ask_all(data: Path, ca: Path | None) -> Iterable[Finding]:
     try:
-        with FleetClient(data, ANSWER_LIMIT_S, ca) as client:
+        with FleetClient(folder_reach(data, ca), ANSWER_LIMIT_S) as client:
             yield _version(client, read(Api, client.get("/api/v1/openapi.json")))
-            yield from guarded(PLANE, partial(_ask_health, client))
+            yield from guarded(PLANE, partial(_ask_health, client, data))
             yield from guarded(DEVICES, partial(_ask_devices, client))
     except NotUp:
         yield _not_up(data)
@@ -56,7 +57,7 @@ def _not_up(data: Path) -> Finding:
 def _version(client: FleetClient, api: Api) -> Finding:
     there, here = printable(api.info.version)[:40], harmony_fleet.__version__
     if there == here:
-        return ok(UP, f"version {here} at {client.url} takes the token")
+        return ok(UP, f"version {here} at {client.reach.url} takes the token")
     return warning(
         UP,
         f"it is version {there}, and this command is {here}",
@@ -64,13 +65,13 @@ def _version(client: FleetClient, api: Api) -> Finding:
     )
 
 
-def _ask_health(client: FleetClient) -> Iterable[Finding]:
+def _ask_health(client: FleetClient, data: Path) -> Iterable[Finding]:
     health = read(Health, client.get("/healthz"))
     if not health.plane_connected:
         yield problem(
             PLANE,
             "the control plane does not reach its NATS server",
-            f"see {client.data / 'nats/nats-server.log'}; `fleet up` starts it again by itself",
+            f"see {data / 'nats/nats-server.log'}; `fleet up` starts it again by itself",
         )
     elif not health.plane_stores:
         yield problem(
@@ -79,7 +80,7 @@ def _ask_health(client: FleetClient) -> Iterable[Finding]:
             "free space on its disk: `fleet up` restarts its server once there is room",
         )
     else:
-        yield ok(PLANE, f"it is reached at {client.nats_url} and stores what it is given")
+        yield ok(PLANE, f"it is reached at {client.reach.nats_url} and stores what it is given")
 
 
 def _ask_devices(client: FleetClient) -> Iterable[Finding]:

@@ -144,7 +144,7 @@ def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path
     plane = read(PlaneView, client.plane())
     check_reachable(plane.nats_url)
     return Install(
-        program=_program(client, chosen_release(client, wanted.version), folder),
+        program=_program(client, chosen_release(client, wanted.version), folder, plane.ca),
         servers=(plane.nats_url,),
         ca=plane.ca,
         sign=_sign(settings),
@@ -159,18 +159,22 @@ def _asked(settings: Settings, client: FleetClient, wanted: Wanted, folder: Path
 
 def _sign(settings: Settings) -> tuple[str, ...]:
     """This very command line, as Ansible starts it on this machine for each device."""
-    trusted = () if settings.ca is None else ("--ca", str(settings.ca))
-    options = ("--data", str(settings.data), *trusted, "--public-key", "-")
+    options = (*settings.words(), "--public-key", "-")
     return (sys.executable, "-P", "-c", _FLEET, "device", "credentials", *options)
 
 
-def _program(client: FleetClient, release: ReleaseView, folder: Path) -> Program:
-    """What is on another server is fetched by the devices themselves, as in an upgrade."""
+def _program(client: FleetClient, release: ReleaseView, folder: Path, ca: str) -> Program:
+    """What is on another server is fetched by the devices themselves, as in an upgrade.
+
+    `ca`: the authority that they trust, in PEM.
+    """
     version, digest, size = release.version, release.sha256, release.size_bytes
     if not release.stored_here:
         return Program(version, FileSource.download(release.url, digest, size), size)
     file = folder / release.artifact_name
-    fetch(client, release, file)
+    authority = folder / "ca.pem"
+    authority.write_text(ca)
+    fetch(client, release, file, authority if ca else None)
     return Program(version, FileSource.local(file, digest), size)
 
 

@@ -40,7 +40,8 @@ class PlaneOverHttp:
     def register(self, device_id: str, public_key: str) -> Enrolment:
         """With the message plane's URL on this machine, which may not know its other names."""
         enrolled = read(Enrolled, self._client.enrol(device_id, public_key))
-        return Enrolment(enrolled.jwt, self._client.nats_url or enrolled.nats_url, enrolled.ca)
+        nats_url = self._client.reach.nats_url or enrolled.nats_url
+        return Enrolment(enrolled.jwt, nats_url, enrolled.ca)
 
     def heard(self) -> dict[str, str | None]:
         devices = read(Devices, self._client.devices()).devices
@@ -69,8 +70,9 @@ def start_again(settings: Settings, names: Sequence[str]) -> None:
     with settings.connect() as client:
         plane = PlaneOverHttp(client)
         before = plane.heard()
-        ca = authority(client.ca) if client.ca else ""
-        tried = [(name, local.start_again(name, client.nats_url, ca)) for name in names]
+        reach = client.reach
+        ca = authority(reach.ca) if reach.ca else ""
+        tried = [(name, local.start_again(name, reach.nats_url, ca)) for name in names]
         for name in [name for name, made in tried if made is None and not settings.as_json]:
             say(f"{name}  runs already")
         _say_as_heard(settings, plane, [made for _, made in tried if made], before)

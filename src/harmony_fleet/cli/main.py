@@ -22,13 +22,15 @@ from harmony_fleet.cli.install import install, uninstall
 from harmony_fleet.cli.plane import plane
 from harmony_fleet.cli.preflight import preflight
 from harmony_fleet.cli.release import release
-from harmony_fleet.cli.settings import FleetGroup, settings
+from harmony_fleet.cli.settings import PLUGIN, FleetGroup, settings
 from harmony_fleet.cli.support import support_bundle
 from harmony_fleet.cli.up import up
 from harmony_fleet.cli.upgrade import abort, rollback, upgrade
 from harmony_fleet.cli.why import why
 from harmony_fleet.contracts.errors import FleetError
 
+PLUGIN_FILE = "kubectl-fleet"
+"""By this name kubectl finds it on PATH."""
 DEBUG = "FLEET_DEBUG"
 """Set: an error that nobody foresaw is shown with its traceback."""
 
@@ -115,8 +117,10 @@ def _open_closed_streams() -> None:
 
 
 def _name() -> str:
-    """As it was called: `fleet`, or `harmony-fleet`."""
+    """As it was called: `fleet`, `harmony-fleet`, or `kubectl fleet`."""
     called = Path(sys.argv[0]).name
+    if called == PLUGIN_FILE:
+        return PLUGIN
     return called if called in NAMES else NAMES[0]
 
 
@@ -124,7 +128,10 @@ def _complain(error: Exception, *, as_json: bool) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
         click.echo(error.format_message())  # as click does; it is the answer to what was typed
         return BAD_INPUT
-    kind, message, status = _judge(error)
+    from harmony_fleet.cli.output import as_called
+
+    kind, said, status = _judge(error)
+    message = as_called(said, _name())
     if os.environ.get(DEBUG):
         import traceback
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from harmony_fleet.cli.errors import ServerFailed
+from harmony_fleet.cli.settings import PLUGIN
 
 _NARROWEST: Final = 40
 _READABLE: Final = 100
@@ -22,8 +23,23 @@ def on_terminal() -> bool:
 
 
 def say(line: str = "") -> None:
+    _print(as_called(line, called_by()))
+
+
+def _print(line: str) -> None:
     click.echo(line)
     sys.stdout.flush()  # whoever reads a pipe sees each line as it comes
+
+
+def called_by() -> str:
+    """The program's name, as it was typed."""
+    context = click.get_current_context(silent=True)
+    return (context and context.find_root().info_name) or ""
+
+
+def as_called(text: str, name: str) -> str:
+    """A sentence whose commands can be typed where it is read."""
+    return text.replace("`fleet ", f"`{PLUGIN} ") if name == PLUGIN else text
 
 
 def say_wrapped(text: str, indent: int = 0) -> None:
@@ -36,17 +52,17 @@ def say_wrapped(text: str, indent: int = 0) -> None:
 
 def remark(line: str) -> None:
     """To stderr: never a part of the answer."""
-    click.echo(line, err=True)
+    click.echo(as_called(line, called_by()), err=True)
 
 
 def say_document(document: Any) -> None:
     """The one JSON document of a command."""
-    say(json.dumps(document, indent=2))
+    _print(json.dumps(document, indent=2))
 
 
 def say_line(document: Any) -> None:
     """One of several JSON lines."""
-    say(json.dumps(document, separators=(",", ":")))
+    _print(json.dumps(document, separators=(",", ":")))
 
 
 def parsed(answer: bytes) -> Any:

@@ -20,9 +20,16 @@ def chosen_release(client: FleetClient, version: str | None) -> ReleaseView:
     return max(releases, key=lambda release: precedence(release.version))
 
 
-def fetch(client: FleetClient, release: ReleaseView, file: Path) -> None:
-    """Nothing is fetched where it is there already. Raises FleetError."""
-    here = f"{client.url}/artifacts/{release.artifact_name}"
-    url = here if release.stored_here else release.url
-    trust = download_context(client.ca) if client.ca else None
+def fetch(
+    client: FleetClient, release: ReleaseView, file: Path, devices_ca: Path | None = None
+) -> None:
+    """Nothing is fetched where it is there already; from where devices do, where it must be.
+
+    `devices_ca`: the authority that they trust. Raises FleetError.
+    """
+    reach = client.reach
+    here = release.stored_here and reach.has_files
+    url = f"{reach.url}/artifacts/{release.artifact_name}" if here else release.url
+    ca = reach.ca if reach.has_files else devices_ca
+    trust = download_context(ca) if ca else None
     DownloadableAsset(url, release.size_bytes, release.sha256, trust=trust).fetch(file)

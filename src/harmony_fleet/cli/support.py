@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from harmony_fleet.cli.settings import FleetCommand, Settings, settings
+from harmony_fleet.cli.settings import MachineCommand, Settings, settings
 
 
-@click.command("support-bundle", cls=FleetCommand)
+@click.command("support-bundle", cls=MachineCommand)
 @click.argument(
     "file", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path)
 )

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harmony_fleet.cli.settings import FleetCommand, Settings, settings
+from harmony_fleet.cli.settings import MachineCommand, Settings, settings
 
 if TYPE_CHECKING:
     from harmony_fleet.embedded.reach import Reach
     from harmony_fleet.embedded.up import Up
 
 
-@click.command(cls=FleetCommand)
+@click.command(cls=MachineCommand)
 @click.option(
     "--listen",
     metavar="ADDRESS",
