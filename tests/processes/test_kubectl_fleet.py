@@ -178,7 +178,8 @@ def test_a_token_that_the_operator_does_not_take_is_named_by_its_secret(
 
 
 def test_a_service_of_another_kind_is_not_asked(kubectl: Kubectl, cluster: StandInCluster) -> None:
-    for ports in ([], [{"name": "web"}], [{}]):
+    several: list[list[dict[str, str]]] = [[], [{"name": "web"}], [{}]]
+    for ports in several:
         cluster.ports = ports
         ran = kubectl("device", "list", "--json")
         assert (ran.status, ran.error["kind"]) == (1, "no_operator")

@@ -15,6 +15,7 @@ import click
 import harmony_fleet
 from harmony_fleet.cli.backup import backup, restore
 from harmony_fleet.cli.completion import NAMES, completion
+from harmony_fleet.cli.dev import dev
 from harmony_fleet.cli.device import device
 from harmony_fleet.cli.doctor import doctor
 from harmony_fleet.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, exit_status, kind_of
@@ -74,6 +75,7 @@ for command in (
     restore,
     plane,
     support_bundle,
+    dev,
     completion,
 ):
     fleet.add_command(command)
