@@ -81,6 +81,10 @@ class KubeFleet:
     light: LightFleet
     folder: Path
     operators: list[OperatorProcess] = field(default_factory=list)
+    address: str = "127.0.0.1"
+    """Of the next replica's API."""
+    api: dict[str, Any] = field(default_factory=dict)
+    """More of its configuration."""
 
     # The cluster, as its users see it
 
@@ -140,6 +144,7 @@ class KubeFleet:
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),
                 "POD_NAME": name,
+                "POD_IP": self.address,
                 "KUBECONFIG": str(self.kube.kubeconfig_of_account(self.namespace, ACCOUNT)),
             },
             self.folder / f"{name}.log",
@@ -167,9 +172,10 @@ class KubeFleet:
             "api": {
                 "url": "http://127.0.0.1:7700",
                 "token": str(files / "token"),
-                "address": "127.0.0.1",
+                "address": self.address,
                 "port": 0,
                 "artifacts": str(self.folder / "artifacts"),
+                **self.api,
             },
             "devices": devices,
         }
