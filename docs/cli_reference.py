@@ -22,17 +22,29 @@ ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "cli.md"
 MAN: Final = ROOT / "docs" / "man" / "fleet.1"
 
-SHARED: Final = ("--data", "--ca", "--json", "--help")
+SHARED: Final = (
+    "--data",
+    "--ca",
+    "--in-cluster",
+    "--kubeconfig",
+    "--context",
+    "--namespace",
+    "--service",
+    "--json",
+    "--help",
+)
 """Options of every command, told once."""
 STATUSES: Final = (
     (0, "It is done, or ordered; with `--wait`, seen to succeed."),
     (FAILED, "What was asked was right, and failed, or was done for some of the devices only."),
     (BAD_INPUT, "What was typed or named cannot be used; nothing was changed."),
-    (INTERRUPTED, "Interrupted. Nothing was undone."),
+    (INTERRUPTED, "Interrupted. Nothing was undone, but what `dev cluster up` had begun to make."),
 )
 ENVIRONMENT: Final = (
     ("FLEET_DATA", "The fleet's data folder, where `--data` is not said."),
     ("FLEET_CA", "The authority to trust, where `--ca` is not said."),
+    ("KUBECONFIG", "Where a cluster is, where `--kubeconfig` is not said."),
+    ("FLEET_K3D", "Your own k3d, where `--k3d` is not said."),
     (DEBUG, "Set to anything: an error that nobody foresaw is shown with its traceback."),
     ("NO_COLOR", "Set to anything: no colours."),
 )
@@ -41,8 +53,9 @@ MARKDOWN_HEAD: Final = """\
 
 <!-- written by docs/cli_reference.py from src/harmony_fleet/cli; do not edit -->
 
-`fleet`, also installed as `harmony-fleet`, talks to the control plane over HTTP. Answers go to
-stdout, remarks and errors to stderr. The same text is the manual page, [fleet.1](man/fleet.1).
+`fleet`, also installed as `harmony-fleet`, talks to the control plane over HTTP. As `kubectl fleet`
+it asks the operator of a cluster: see [kubectl-fleet](kubectl-fleet.md). Answers go to stdout,
+remarks and errors to stderr. The same text is the manual page, [fleet.1](man/fleet.1).
 """
 
 

@@ -97,6 +97,11 @@ class WriteBehind:
                 except StoreError as error:
                     logger.warning("what %s said last is not stored: %s", device_id, error)
 
+    async def settled(self, device_id: str) -> None:
+        """Returns once no write of this device is on its way."""
+        async with self._lock(device_id):
+            pass
+
     async def events(self, device_id: str | None, after: int, limit: int) -> Sequence[DeviceEvent]:
         return await self._store.events(device_id, after, limit)
 

@@ -145,6 +145,9 @@ class Driver:
             logger.error("%s/%s names a device that an older Device is for: ignored", *key)
             return
         device = await self._store.hold(device)
+        # An order names its version in the spec first: half of it is no other one that is asked for
+        await self._behind.settled(device_id_of(device))
+        device = self._devices.mirror.get(key) or device
         stored = Versioned(record_of(device), revision_of(device))
         sight = await self._operator.learn(self._behind.as_known(stored))
         obstacle = await self._do(device, sight)
