@@ -45,6 +45,7 @@ EVERY_VALUE: Values = {
     },
     "api": {
         "url": "https://fleet.example.org/below",
+        "address": "::",
         "port": 8443,
         "tokenSecretName": "token",
         "tls": {"secretName": "tls", "caKey": ""},

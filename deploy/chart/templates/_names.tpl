@@ -90,6 +90,7 @@ ca = {{ printf "/secrets/tls/%s" . | toJson }}
 {{- end }}
 {{- end }}
 name = {{ include "fleet.host" . | toJson }}
+address = {{ .Values.api.address | toJson }}
 port = {{ int .Values.api.port }}
 
 [devices]
