@@ -25,6 +25,7 @@ from tests.kube.chart import (
     values_file,
 )
 
+from harmony_fleet.embedded.plane_keys import make_plane_keys
 from harmony_fleet.operator.config import OperatorConfig, read_config
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
@@ -198,8 +199,7 @@ def test_a_pod_that_may_be_root_would_be_refused(cluster: KubeCluster, restricte
 def admitted(kube: KubeCluster, namespace: str, template: Document) -> str:
     """What the API server has against such a pod; empty: nothing."""
     spec = template["spec"] | {"serviceAccountName": "default"}
-    if spec.pop("priorityClassName", None):
-        pass  # it is for the cluster's own namespace alone
+    spec.pop("priorityClassName", None)  # the one of the case is for the cluster's own namespace
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -236,6 +236,28 @@ def test_one_replica_is_left_whatever_is_rolled_or_drained(
     spec = the(one, "Deployment")["spec"]
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert "PodDisruptionBudget" not in {document["kind"] for document in one}
+
+
+def test_the_files_of_fleet_plane_keys_fit_the_chart(
+    cluster: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    made = make_plane_keys(keys, namespace)
+    values = yaml.safe_load((keys / "operator-values.yaml").read_text())
+    values["plane"]["deviceUrl"] = PLANE["deviceUrl"]
+    documents = rendered(cluster, namespace, values)
+    assert config(documents, tmp_path).plane.devices_account == made.devices_account
+    secrets = list(yaml.safe_load_all((keys / "secret.yaml").read_text()))
+    mounted = {
+        (one["secret"]["secretName"], item["key"])
+        for one in pod_of(documents)["spec"]["volumes"]
+        for item in one.get("secret", {}).get("items", ())
+    }
+    assert mounted == {
+        (one["metadata"]["name"], key) for one in secrets for key in one["stringData"]
+    }
+    policy = yaml.safe_load((ROOT / "deploy/nats/networkpolicy.yaml").read_text())
+    assert len(dry_run(cluster, namespace, [*secrets, policy])) == 3
 
 
 @pytest.mark.parametrize("setting", BAD_VALUES)
