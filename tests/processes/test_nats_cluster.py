@@ -131,6 +131,8 @@ def test_operator_and_device_hear_each_other_through_different_servers(tmp_path:
             found = await again(lambda: keyvalue.get(device, MARKER_BUCKET, "pi-1", 5))
             assert found is not None
             assert found.value == b"order"
+            beat = "pi-1.primary"
+            await again(lambda: keyvalue.put(device, HEARTBEAT_BUCKET, beat, b"beat", 5))
             with pytest.raises(MessagingError):
                 await keyvalue.put(device, STATUS_BUCKET, "pi-2", b"not its own", 1)
 
