@@ -112,7 +112,8 @@ def _records(
         record = parameter.get_help_record(context)
         if not isinstance(parameter, click.Option) or record is None:
             continue  # an argument is told by the usage and the help
-        if bool(set(SHARED) & set(parameter.opts)) is told_once:
+        is_shared = bool(set(SHARED) & set(parameter.opts)) and not parameter.expose_value
+        if is_shared is told_once:
             yield record[0], " ".join(record[1].split())
 
 

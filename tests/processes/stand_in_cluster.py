@@ -22,6 +22,7 @@ NAMESPACE: Final = "fleet"
 BASE: Final = f"/api/v1/namespaces/{NAMESPACE}"
 SERVICE: Final = f"{BASE}/services/harmony-fleet"
 SECRET: Final = f"{BASE}/secrets/harmony-fleet-api"
+TOKEN_SECRET: Final = "harmony-fleet.dev/token-secret"
 PROXY: Final = f"{BASE}/services/https:harmony-fleet:api/proxy"
 
 Json = dict[str, Any]
@@ -33,6 +34,8 @@ class StandInCluster:
     ports: list[Json] = field(default_factory=lambda: [{"name": "api", "appProtocol": "https"}])
     token: str = TOKEN
     """What the Secret holds."""
+    annotations: Json = field(default_factory=dict)
+    secret_type: str = "Opaque"
     users: set[str] = field(default_factory=lambda: {USER_TOKEN})
     statuses: dict[str, tuple[int, str]] = field(default_factory=dict)
     """By a path's beginning: what the API server says in its own name."""
@@ -51,10 +54,12 @@ class StandInCluster:
             if target.startswith(begin):
                 return _status(code, message)
         if target == SERVICE:
-            return 200, json.dumps({"spec": {"ports": self.ports}}).encode()
-        if target == SECRET:
+            metadata = {"annotations": self.annotations} if self.annotations else {}
+            service = {"metadata": metadata, "spec": {"ports": self.ports}}
+            return 200, json.dumps(service).encode()
+        if target == f"{BASE}/secrets/{self.annotations.get(TOKEN_SECRET, 'harmony-fleet-api')}":
             data = {"token": base64.b64encode(self.token.encode()).decode()}
-            return 200, json.dumps({"data": data}).encode()
+            return 200, json.dumps({"type": self.secret_type, "data": data}).encode()
         if target.startswith(f"{PROXY}/"):
             return self._proxied(method, target.removeprefix(PROXY), headers, body)
         return _status(404, f'services "{target.split("/")[6]}" not found')

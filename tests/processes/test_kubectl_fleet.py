@@ -23,6 +23,7 @@ from tests.processes.stand_in_cluster import (
     PROXY,
     SECRET,
     SERVICE,
+    TOKEN_SECRET,
     USER_TOKEN,
     StandInCluster,
     kubeconfig,
@@ -175,6 +176,21 @@ def test_a_token_that_the_operator_does_not_take_is_named_by_its_secret(
     assert "Secret harmony-fleet-api in namespace fleet" in ran.error["message"]
     cluster.token = "two words"
     assert kubectl("device", "list", "--json").error["kind"] == "no_operator"
+
+
+def test_the_service_names_the_secret_and_no_token_of_another_kind_is_sent(
+    kubectl: Kubectl, cluster: StandInCluster
+) -> None:
+    cluster.annotations = {TOKEN_SECRET: "north-token"}
+    assert kubectl("device", "list").status == 0
+    assert cluster.asked[1][1].endswith("/secrets/north-token")
+    cluster.secret_type = "kubernetes.io/service-account-token"
+    ran = kubectl("device", "list", "--json")
+    assert (ran.status, ran.error["kind"]) == (1, "no_operator")
+    assert "Secret north-token in namespace fleet" in ran.error["message"]
+    assert not any(PROXY in target for _, target, _ in cluster.asked[3:])
+    cluster.annotations = {TOKEN_SECRET: "../../x"}
+    assert kubectl("device", "list", "--json").error["kind"] == "invalid_value"
 
 
 def test_a_service_of_another_kind_is_not_asked(kubectl: Kubectl, cluster: StandInCluster) -> None:

@@ -25,11 +25,8 @@ class Place:
     context: str
     namespace: str
     service: str
-
-    @property
-    def secret(self) -> str:
-        """Whose key `token` is the API's."""
-        return f"{self.service}-api"
+    secret: str = ""
+    """Whose key `token` is the API's; known once the Service is."""
 
     @property
     def service_words(self) -> str:

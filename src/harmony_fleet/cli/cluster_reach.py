@@ -33,6 +33,8 @@ except ModuleNotFoundError as missing:
 
 PORT: Final = "api"
 """The name of the Service's port."""
+TOKEN_SECRET: Final = "harmony-fleet.dev/token-secret"  # noqa: S105 - an annotation's name
+OPAQUE: Final = "Opaque"
 TOKEN_HEADER: Final = "Fleet-Token"  # noqa: S105 - a header's name
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -48,12 +50,15 @@ def cluster_reach(chosen: ClusterChoice, limit_s: float = ANSWER_LIMIT_S) -> Rea
     to_server = _to_server(configuration, place)
     inside = f"/api/v1/namespaces/{place.namespace}"
     with FleetClient(to_server, limit_s) as server:
-        scheme = _scheme(parsed(server.get(f"{inside}/services/{place.service}")), place)
+        service = parsed(server.get(f"{inside}/services/{place.service}"))
+        scheme = _scheme(service, place)
+        place = replace(place, secret=_secret(service, place))
         token = _token(parsed(server.get(f"{inside}/secrets/{place.secret}")), place)
     return replace(
         to_server,
         url=f"{to_server.url}{inside}/services/{scheme}:{place.service}:{PORT}/proxy",
         headers={TOKEN_HEADER: token},
+        faults=ClusterFaults(place, to_server.url),
         has_files=False,
     )
 
@@ -107,11 +112,19 @@ def _scheme(service: Any, place: Place) -> str:
     return "http" if schemes[PORT] == "http" else "https"
 
 
+def _secret(service: Any, place: Place) -> str:
+    """Which Secret holds the API's token."""
+    annotations = service.get("metadata", {}).get("annotations") or {}
+    return _name(str(annotations.get(TOKEN_SECRET) or f"{place.service}-api"))
+
+
 def _token(secret: Any, place: Place) -> str:
+    """No token of another kind is sent, such as a service account's, whatever the Service names."""
     try:
+        kind = secret.get("type", OPAQUE)
         token = base64.b64decode(secret["data"]["token"], validate=True).decode("ascii").strip()
-    except (KeyError, TypeError, ValueError):
-        token = ""
-    if not token.isprintable() or not token or " " in token:
-        raise NoOperator(f"{place.secret_words} holds no `token` that could be one")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        kind = token = ""
+    if kind != OPAQUE or not token.isprintable() or not token or " " in token:
+        raise NoOperator(f"{place.secret_words} holds no `token` that could be the API's")
     return token

@@ -124,7 +124,7 @@ class FleetCommand(click.Command):
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
-        self.params += _shared_options()
+        self.params += _shared_beside(self.params)
 
 
 class MachineCommand(FleetCommand):
@@ -145,7 +145,7 @@ class FleetGroup(click.Group):
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
-        self.params += _shared_options()
+        self.params += _shared_beside(self.params)
 
 
 def _depth(context: click.Context) -> int:
@@ -205,6 +205,12 @@ def _shared_options() -> list[click.Parameter]:
             is_flag=True,
         ),
     ]
+
+
+def _shared_beside(own: list[click.Parameter]) -> list[click.Parameter]:
+    """Without those that the command itself has under the same name, and means something by."""
+    taken = {option for parameter in own for option in parameter.opts}
+    return [one for one in _shared_options() if not taken.intersection(one.opts)]
 
 
 def _shared(name: str, text: str, *more: str, **options: Any) -> click.Option:
