@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
-from tests.kube.fleet import TOKEN, KubeFleet
+from tests.kube.fleet import ROOT, TOKEN, KubeFleet
 
 SERVICE: Final = "harmony-fleet"
 _TRIES: Final = 200
@@ -49,13 +49,14 @@ def free_port(address: str) -> int:
 
 
 def behind_a_service(fleet: KubeFleet, protocol: str) -> None:
-    """The Service, the Secret, and what stands for the pod of a replica that listens.
+    """The install's own Service, the Secret, and what stands for the pod of a replica that listens.
 
     No node runs it and no controller finds it, so its address is written here by hand. The API
     server asks Endpoints, and proxies only to the address of a Pod that it knows.
     """
-    port = {"name": "api", "port": 443, "targetPort": "api", "appProtocol": protocol}
-    fleet.kubectl("apply", "-f", "-", document=_named("Service", {"spec": {"ports": [port]}}))
+    fleet.kubectl("apply", "-f", str(ROOT / "deploy/kustomize/base/service.yaml"))
+    said = f'[{{"op": "replace", "path": "/spec/ports/0/appProtocol", "value": "{protocol}"}}]'
+    fleet.kubectl("patch", "service", SERVICE, "--type=json", "-p", said)
     data = {"stringData": {"token": TOKEN}}
     fleet.kubectl("apply", "-f", "-", document=_named("Secret", data, f"{SERVICE}-api"))
     containers = [{"name": "operator", "image": "harmony-fleet"}]

@@ -92,8 +92,9 @@ def with_an_operator(
     folder: Path,
     address: str,
     use: Callable[[User], Awaitable[None]],
+    protocol: str = "https",
 ) -> None:
-    """Under TLS, with one device."""
+    """With one device."""
     certificate = folder / "operator.pem"
     certificate.write_bytes(
         kube.pki.key("server").read_bytes() + kube.pki.certificate("server").read_bytes()
@@ -102,9 +103,10 @@ def with_an_operator(
     async def run() -> None:
         async with kube_fleet(kube, namespace, folder, ["pi-1"]) as fleet:
             fleet.address = address
-            fleet.api = {"port": free_port(address), "certificate": str(certificate)}
+            secured = {"certificate": str(certificate)} if protocol == "https" else {}
+            fleet.api = {"port": free_port(address), **secured}
             fleet.operator()
-            await asyncio.to_thread(behind_a_service, fleet, "https")
+            await asyncio.to_thread(behind_a_service, fleet, protocol)
             user = await asyncio.to_thread(User.made, fleet)
             await fleet.until(user.is_served)
             await use(user)
@@ -138,7 +140,7 @@ def test_a_user_looks_upgrades_asks_why_and_adds_a_release(
         release = json.loads(user.fleet.kubectl("get", "agentrelease", "5.0.0", "-o", "json"))
         assert release["spec"]["artifacts"][0]["sizeBytes"] == file.stat().st_size
 
-    with_an_operator(cluster, namespace, tmp_path, address, use)
+    with_an_operator(cluster, namespace, tmp_path, address, use, "http")
 
 
 def test_each_rule_of_the_documented_role_is_needed_and_each_refusal_says_what_for(

@@ -97,7 +97,7 @@ def engine(folder: Path, state: State, server: str = "Docker/28.2.2 (linux)") ->
             kind, name = unquote(urlsplit(self.path).path).strip("/").split("/")
             kept = state.folder / "kept"
             if kept.exists() and kept.read_text() == f"{kind}/{name}":
-                self._answer(200, None)
+                self._answer(409, {"message": f"{name} is in use"})
                 return
             (state.folder / kind / name).unlink(missing_ok=True)
             self._answer(204, None)

@@ -139,6 +139,15 @@ def test_without_an_engine_it_says_what_to_start_and_downloads_nothing(
     assert not (world.folder / "home/.cache").exists()
 
 
+def test_where_there_is_nothing_k3d_is_not_downloaded_to_say_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLEET_K3D")
+    assert world("status").out == "fleet  there is no such cluster\n"
+    assert world("down").status == 0
+    assert not (world.folder / "home/.cache").exists()
+
+
 def test_an_engine_that_may_not_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "plain-file").touch()
     environment = {"DOCKER_HOST": f"unix://{tmp_path / 'plain-file'}"}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.processes.stand_in_api import (
     Script,
     device,
     ordered,
+    standing,
     upgrading,
 )
 from tests.processes.stand_in_cluster import (
@@ -31,6 +33,7 @@ from tests.processes.stand_in_cluster import (
 )
 
 from harmony_fleet.cli.main import main
+from harmony_fleet.cli.settings import ClusterChoice
 
 PLUGIN = "import sys; sys.argv[0] = 'kubectl-fleet'; from harmony_fleet.cli.main import run; run()"
 
@@ -246,6 +249,42 @@ def test_what_is_of_one_machine_says_so_and_does_nothing(
     assert (ran.status, ran.error["kind"]) == (2, "not_in_cluster")
     assert f"run `harmony-fleet {command.removesuffix(' x')}`" in ran.error["message"]
     assert cluster.asked == []
+
+
+def test_an_install_takes_the_program_from_where_devices_take_it(
+    kubectl: Kubectl, script: Script, tmp_path: Path
+) -> None:
+    """The API server passes artifacts on to nobody without a token; devices have none."""
+    program = b"an agent"
+    script.artifacts["fleet-agent-v1.0.0"] = program
+    with standing(tmp_path / "elsewhere", script) as url:
+        script.releases = [
+            {
+                "version": "1.0.0",
+                "artifact_name": "fleet-agent-v1.0.0",
+                "size_bytes": len(program),
+                "sha256": sha256(program).hexdigest(),
+                "python": "",
+                "added_at": "2026-02-03T04:05:06Z",
+                "url": f"{url}/artifacts/fleet-agent-v1.0.0",
+                "stored_here": True,
+            }
+        ]
+        ran = kubectl("device", "install", "127.0.0.1=pi", "--port", "1", "--json")
+    assert "Connection refused" in ran.document["devices"][0]["cause"]
+    assert ("GET", "/artifacts/fleet-agent-v1.0.0", b"") in script.asked
+
+
+def test_another_process_is_led_to_the_same_operator(tmp_path: Path) -> None:
+    named = ClusterChoice(tmp_path / "config", "east", "fleet", "north")
+    assert named.words() == (
+        "--in-cluster",
+        *("--kubeconfig", str(tmp_path / "config")),
+        *("--context", "east"),
+        *("--namespace", "fleet"),
+        *("--service", "north"),
+    )
+    assert ClusterChoice().words() == ("--in-cluster", "--service", "harmony-fleet")
 
 
 def test_a_data_folder_and_a_cluster_are_not_both_meant(kubectl: Kubectl, tmp_path: Path) -> None:

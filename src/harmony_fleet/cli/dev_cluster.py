@@ -1,6 +1,7 @@
 """The cluster on this machine, in words; the cluster itself is the devcluster package's."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from harmony_fleet.devcluster.program import ClusterState, K3d
 
 
 def found(name: str, program: Path | None) -> DevCluster:
-    """The engine is looked for first: without one, nothing is downloaded. Raises FleetError."""
+    """Without an engine nothing is downloaded. Raises InvalidValue, NoEngine."""
     check_name(name)
     engine = find_engine(os.environ)
     kubeconfig = Path.home() / ".kube" / f"k3d-{name}.yaml"
     environment = {**engine.environment(), "KUBECONFIG": str(kubeconfig)}
-    return DevCluster(name, K3d(program or _pinned(), environment), engine, kubeconfig)
+    return DevCluster(
+        name, K3d(cache(lambda: program or _pinned()), environment), engine, kubeconfig
+    )
 
 
 def _pinned() -> Path:

@@ -44,8 +44,12 @@ class DevCluster:
     """Where it is written. It lets in whoever reads it."""
 
     def state(self) -> ClusterState | None:
-        """None: there is no such cluster. Raises DevClusterError."""
-        return self.k3d.find(self.name)
+        """None: there is no such cluster. Raises DevClusterError.
+
+        Where the engine has nothing of it, k3d is not asked, which may have to be downloaded.
+        """
+        is_local = self.engine.socket is not None
+        return None if is_local and not self.engine.parts(self.name) else self.k3d.find(self.name)
 
     def up(self, agents: int, limit_s: float) -> Made:
         """Raises DevClusterError, and KeyboardInterrupt: then nothing that it made is left."""

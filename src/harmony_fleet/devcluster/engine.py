@@ -5,21 +5,19 @@ It is looked for as its own command line does: $DOCKER_HOST, the chosen context 
 answers, where its disk is, and what is left of a cluster.
 """
 
-import http.client
 import json
-import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from harmony_fleet.devcluster.engine_socket import Answer, ask, why
 from harmony_fleet.devcluster.errors import EngineGone, NoEngine, NoRoom
 
-ANSWER_LIMIT_S: Final = 30.0
 ROOM_BYTES: Final = 2 * 1024**3
 """What the images of a cluster take, once they are unpacked."""
 _UNIX: Final = "unix://"
@@ -82,26 +80,32 @@ class Engine:
             ) from error
 
     def delete(self, part: Part) -> None:
-        """Also where it is gone by then. Raises EngineGone."""
+        """As far as the engine lets it; `parts` says what is left. Raises EngineGone."""
         self._ask("DELETE", part.path)
 
     def _parts(self, cluster: str) -> Iterator[Part]:
         labelled = _filters(label=[f"k3d.cluster={cluster}"])
-        for one in self._ask("GET", f"/containers/json?all=1&{labelled}") or ():
+        for one in self._get(f"/containers/json?all=1&{labelled}") or ():
             yield Part("container", _first(one), f"/containers/{one['Id']}?force=1&v=1")
-        for one in self._ask("GET", f"/networks?{_filters(label=['app=k3d'])}") or ():
+        for one in self._get(f"/networks?{_filters(label=['app=k3d'])}") or ():
             if one["Name"] == f"k3d-{cluster}":
                 yield Part("network", one["Name"], f"/networks/{one['Id']}")
-        for one in (self._ask("GET", f"/volumes?{labelled}") or {}).get("Volumes") or ():
+        for one in (self._get(f"/volumes?{labelled}") or {}).get("Volumes") or ():
             yield Part("volume", one["Name"], f"/volumes/{quote(one['Name'])}?force=1")
 
-    def _ask(self, method: str, path: str) -> Any:
+    def _get(self, path: str) -> Any:
+        answer = self._ask("GET", path)
+        if answer.status != HTTPStatus.OK:
+            raise EngineGone(f"{self.name} at {self.host} cannot say it (HTTP {answer.status})")
+        return answer.document
+
+    def _ask(self, method: str, path: str) -> Answer:
         assert self.socket is not None  # noqa: S101 - nothing is asked of another machine's
         try:
-            return _ask(self.socket, method, path)[1]
+            return ask(self.socket, method, path)
         except OSError as error:
             raise EngineGone(
-                f"{self.name} at {self.host} does not answer ({_why(error)})"
+                f"{self.name} at {self.host} does not answer ({why(error)})"
             ) from error
 
 
@@ -121,12 +125,16 @@ def find_engine(environment: Mapping[str, str]) -> Engine:
             return Engine(host)
         socket_path = Path(host.removeprefix(_UNIX))
         try:
-            server, info = _ask(socket_path, "GET", "/info")
+            answer = ask(socket_path, "GET", "/info")
         except OSError as error:
-            tried.append(f"{socket_path}: {_why(error)}")
+            tried.append(f"{socket_path}: {why(error)}")
             continue
+        if answer.status != HTTPStatus.OK:
+            tried.append(f"{socket_path}: HTTP {answer.status}")
+            continue
+        info = answer.document
         root = info.get("DockerRootDir") if isinstance(info, dict) else None
-        name = "Podman" if server.startswith(_PODMAN) else "Docker"
+        name = "Podman" if answer.server.startswith(_PODMAN) else "Docker"
         return Engine(host, name, Path(root) if root else None)
     raise NoEngine(
         f"no container engine answers ({'; '.join(tried)}): start Docker, or Podman's socket "
@@ -162,40 +170,6 @@ def _of_context(environment: Mapping[str, str]) -> str | None:
         return str(json.loads(meta.read_bytes())["Endpoints"]["docker"]["Host"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoEngine(
-            f"Docker's context {name} cannot be read ({_why(error)}): choose one by "
+            f"Docker's context {name} cannot be read ({why(error)}): choose one by "
             "`docker context use`"
         ) from error
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=ANSWER_LIMIT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(os.fspath(self._path))
-
-
-def _ask(path: Path, method: str, target: str) -> tuple[str, Any]:
-    """The header Server, and the document, if there is one. Raises OSError."""
-    connection = _UnixConnection(path)
-    try:
-        connection.request(method, target)
-        answer = connection.getresponse()
-        body = answer.read()
-    except http.client.HTTPException as error:
-        raise OSError(f"no answer in HTTP: {error!r}") from error
-    finally:
-        connection.close()
-    if answer.status >= http.HTTPStatus.BAD_REQUEST and answer.status != http.HTTPStatus.NOT_FOUND:
-        raise OSError(f"HTTP {answer.status}: {body[:200].decode(errors='replace')}")
-    try:
-        return answer.headers.get("Server", ""), json.loads(body) if body else None
-    except ValueError as error:
-        raise OSError(f"its answer is not JSON: {error}") from error
-
-
-def _why(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

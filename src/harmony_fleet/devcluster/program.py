@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +51,8 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True)
 class K3d:
-    program: Path
+    program: Callable[[], Path]
+    """Provides it, at the first use."""
     environment: Mapping[str, str]
     """Beside this process's own. Every method raises a DevClusterError."""
 
@@ -84,10 +85,11 @@ class K3d:
 
     def _run(self, limit_s: float, *words: str) -> str:
         """What it says on stdout."""
+        program = self.program()
         quiet = {"LOG_LEVEL": "warn", "LOG_COLORS": "false"}
         try:
             process = subprocess.Popen(
-                [self.program, *words],
+                [program, *words],
                 env={**os.environ, **self.environment, **quiet},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -97,7 +99,7 @@ class K3d:
                 start_new_session=True,
             )
         except OSError as error:
-            raise K3dFailed(f"{self.program} cannot be run ({error.strerror or error})") from error
+            raise K3dFailed(f"{program} cannot be run ({error.strerror or error})") from error
         with process:
             said, complained = _heard(process, limit_s, f"k3d {' '.join(words[:2])}")
         if process.returncode:
