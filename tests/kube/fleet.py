@@ -156,6 +156,7 @@ class KubeFleet:
     def _config(self, name: str, devices: dict[str, bool]) -> Path:
         accounts, files = self.light.server.accounts, self.folder / "secrets"
         files.mkdir(exist_ok=True)
+        (self.folder / "artifacts").mkdir(exist_ok=True)
         operator = accounts.operator_credentials
         (files / "operator.creds").write_text(encode_creds(operator.jwt, operator.seed))
         (files / "signing.seed").write_text(accounts.keys["device_signing"].seed_text())
