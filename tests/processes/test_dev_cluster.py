@@ -305,6 +305,7 @@ def test_a_cluster_that_is_no_whole_one_is_told(world: World) -> None:
 
 
 def test_a_program_that_is_no_k3d_is_told(world: World) -> None:
+    world("up")
     for content, words in (
         ("#!/bin/sh\necho nonsense\n", "cannot be read"),
         ("#!/bin/sh\necho broken >&2\nexit 3\n", "broken"),
