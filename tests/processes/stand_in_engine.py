@@ -63,7 +63,7 @@ class State:
         return (self.folder / "held").exists()
 
     def go_on(self) -> None:
-        (self.folder / "hold").unlink()
+        (self.folder / "hold").unlink(missing_ok=True)
 
     def fail(self, step: str, words: str) -> None:
         (self.folder / "fail").write_text(f"{step}\n{words}")

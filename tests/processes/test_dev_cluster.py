@@ -9,7 +9,7 @@ import sys
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -44,10 +44,17 @@ class World:
         said = self.capture.readouterr()
         return Ran(status, said.out, said.err)
 
-    def process(self, *words: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def process(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """One that is killed where the test did not see it end."""
         argv = [sys.executable, "-c", PROGRAM, "dev", "cluster", *words]
         pipe = subprocess.PIPE
-        return subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True)
+        with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as ran:
+            try:
+                yield ran
+            finally:
+                ran.kill()
+                self.state.go_on()
 
 
 @pytest.fixture
