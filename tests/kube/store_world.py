@@ -21,20 +21,25 @@ LIMIT_S = 20.0
 QUICK_RATE = 10_000.0
 
 
+def connected(kube: KubeCluster, namespace: str) -> Cluster:
+    """As one replica in that namespace would be; close it when done."""
+    configuration = KubeConfig.from_file(kube.kubeconfig).get()
+    assert configuration is not None
+    configuration = configuration._replace(
+        context=type(configuration.context)(
+            cluster=configuration.context.cluster,
+            user=configuration.context.user,
+            namespace=namespace,
+        )
+    )
+    return Cluster(configuration, SystemClock(), rate=QUICK_RATE)
+
+
 class User:
     """One replica's view: its connection, its mirror, its store."""
 
     def __init__(self, kube: KubeCluster, namespace: str) -> None:
-        configuration = KubeConfig.from_file(kube.kubeconfig).get()
-        assert configuration is not None
-        configuration = configuration._replace(
-            context=type(configuration.context)(
-                cluster=configuration.context.cluster,
-                user=configuration.context.user,
-                namespace=namespace,
-            )
-        )
-        self.cluster = Cluster(configuration, SystemClock(), rate=QUICK_RATE)
+        self.cluster = connected(kube, namespace)
         self.devices = Devices(Mirror())
         path = f"/apis/{API_VERSION}/namespaces/{namespace}/devices"
         self.reflector = Reflector(self.cluster.http, Collection(path, Device), self.devices.mirror)
