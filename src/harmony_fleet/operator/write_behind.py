@@ -86,12 +86,11 @@ class WriteBehind:
             return await self._write(known, record, happenings)
 
     async def close(self) -> None:
-        """What waits is stored, if it can be at once."""
-        for task in self._tasks.values():
-            task.cancel()
-        self._tasks.clear()
-        for device_id in [name for name, known in self._known.items() if known.waits]:
+        """What waits is stored, if it can be at once. A write under way comes to its end."""
+        for device_id in tuple(self._locks):
             async with self._lock(device_id):
+                if task := self._tasks.pop(device_id, None):
+                    task.cancel()
                 try:
                     await self._flush(device_id)
                 except StoreError as error:
@@ -179,7 +178,8 @@ class WriteBehind:
                 except StoreError as error:
                     logger.warning("what %s says cannot be stored yet: %s", device_id, error)
         finally:
-            self._tasks.pop(device_id, None)
+            if self._tasks.get(device_id) is asyncio.current_task():
+                del self._tasks[device_id]
 
     async def _flush(self, device_id: str) -> None:
         known = self._known.get(device_id)

@@ -65,6 +65,10 @@ class FakeStore:
         self._works()
         return list(self._releases.values())
 
+    def remove(self, device_id: str) -> None:
+        """As somebody does who deletes it beside the operator; its history stays."""
+        self._devices.pop(device_id, None)
+
     def _works(self) -> None:
         if self.broken is not None:
             raise self.broken
