@@ -47,6 +47,7 @@ from harmony_fleet.operator.events import (
     LabelsOrdered,
     MarkerSeen,
     Ordered,
+    PauseOrdered,
     SightForgotten,
     StatusSeen,
     StopAnswered,
@@ -69,6 +70,8 @@ EVENTS: list[Event] = [
     ordered(SECOND, "1.0.0"),
     AbortOrdered(),
     LabelsOrdered(changes(["ring=canary", "old-"])),
+    PauseOrdered(True),
+    PauseOrdered(False),
     *(primary(live) for live in (True, False)),
     primary(instance_id="instance-9"),
     primary(agent_version="2.0.0", upgrade_id=FIRST),
@@ -99,12 +102,13 @@ def states() -> Iterator[Case]:
     for phase, desired, seen, flying, twins in product(
         P, Desired, (None, FIRST, SECOND), (False, True), (False, True)
     ):
+        paused = flying is twins  # beside all else, half and half
         case = after(heard, ordered())
         assert case.record.order is not None
         order = replace(case.record.order, phase=phase, desired=desired)
         yield replace(
             case,
-            record=replace(case.record, order=order),
+            record=replace(case.record, order=order, paused=paused),
             seen_upgrade=seen,
             stop_in_flight=flying,
             identity=Identity((Instance("boot-1", "instance-1", 1000),), duplicate=twins),
@@ -127,6 +131,11 @@ def check_step(before: Case, event: Event, now: Case, effects: tuple[Effect, ...
     if record.labels != before.record.labels:
         assert isinstance(event, LabelsOrdered)
         assert replace(record, labels=before.record.labels) == before.record
+    if record.paused != before.record.paused:
+        assert event == PauseOrdered(record.paused)
+        assert replace(record, paused=before.record.paused) == before.record
+    if isinstance(event, Ordered):
+        assert not record.paused
     for upgrade_id, old in orders(before).items():
         if upgrade_id in orders(now) and not old.open:
             assert orders(now)[upgrade_id] == old, "a verdict is final"
@@ -323,6 +332,7 @@ RARER: list[Step] = [
     *product(("answer",), NAMED, Outcome),
     *product(("unanswered",), NAMED),
     *((name,) for name in ("calm", "turns", "abort", "forget", "marker") for _ in range(10)),
+    *[("pause", True), ("pause", False)] * 10,
     *[("order", False), ("order", True)] * 5,
 ]
 HISTORIES = st.lists(st.sampled_from(LIKELY) | st.sampled_from(LIKELY + RARER), max_size=25).map(
@@ -371,6 +381,8 @@ def event_of(what: Step, oracle: Oracle, seq: int) -> list[Event]:
             return [StopUnanswered(named(which))]
         case ("abort",):
             return [AbortOrdered()]
+        case ("pause", paused):
+            return [PauseOrdered(paused)]
         case ("forget",):
             return [SightForgotten()]
         case _:
@@ -474,17 +486,21 @@ def test_the_histories_reach_what_they_are_about() -> None:
     """Else the properties above would hold of nothing."""
     reached: Counter[str] = Counter()
 
-    @settings(max_examples=80, database=None, derandomize=True)
+    @settings(max_examples=400, database=None, derandomize=True)
     @given(HISTORIES)
     def live(history: list[Step]) -> None:
         for _, _, now, effects, oracle in lived(history):
             reached.update(type(effect).__name__ for effect in effects)
             reached["duplicate"] += now.identity.duplicate
             reached["aborted"] += bool(oracle.aborted)
+            reached["paused"] += now.record.paused
             reached.update(order.phase.name for order in orders(now).values())
 
     live()
-    for name in ("SendStop", "WriteMarker", "Tell", "duplicate", "aborted", "NEVER_STARTED"):
+    for name in (
+        *("SendStop", "WriteMarker", "Tell"),
+        *("duplicate", "aborted", "paused", "NEVER_STARTED"),
+    ):
         assert reached[name] >= 10, (name, reached)
 
 

@@ -70,7 +70,9 @@ def test_who_asks_for_no_version_gets_no_order() -> None:
 def test_a_version_that_does_not_run_is_ordered_and_one_that_runs_is_not() -> None:
     assert decide(Asked("2.0.0"), RUNS_ONE) == GiveOrder("2.0.0", retry=False)
     assert decide(Asked("1.0.0"), RUNS_ONE) == Settled()
-    assert decide(Asked("1.0.0"), replace(RUNS_ONE, current_version=None)) == GiveOrder("1.0.0", retry=False)
+    assert decide(Asked("1.0.0"), replace(RUNS_ONE, current_version=None)) == GiveOrder(
+        "1.0.0", retry=False
+    )
 
 
 @pytest.mark.parametrize("phase", OPEN)
