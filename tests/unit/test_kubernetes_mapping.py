@@ -81,7 +81,7 @@ def test_a_record_is_read_back_as_it_was_written(record: DeviceRecord) -> None:
 
 
 def test_a_record_without_any_default_is_read_back_as_well() -> None:
-    record = replace(full_record(), paused=True)
+    record = full_record()
     assert record_of(written(device(record), record)) == record
 
 

@@ -57,7 +57,7 @@ def full_record() -> DeviceRecord:
     old = replace(old, phase=AgentUpgradePhase.ROLLED_BACK, cause=why, attempt=2, retry=True)
     new = replace(old, generation=4, desired=Desired.ABORT, from_version="1.0.0", since="now")
     labels = (Label("example.com/site", ""), Label("ring", "canary"))
-    return DeviceRecord("pi-1", "1.0.0", new, (old,), 4, "journal-1", 17, labels)
+    return DeviceRecord("pi-1", "1.0.0", new, (old,), 4, "journal-1", 17, labels, paused=True)
 
 
 def release(version: str = "1.0.0", sha256: str = SHA256) -> Release:
@@ -205,6 +205,17 @@ async def a_release_is_never_written_anew_with_other_bytes(world: World) -> None
     raise AssertionError("a version's bytes were changed")
 
 
+async def a_release_may_be_withdrawn_and_given_back(world: World) -> None:
+    await world.store.add_release(release())
+    withdrawn = replace(release(), withdrawn="it eats memory: “Größe 0”")
+    assert await world.store.replace_release(withdrawn) == withdrawn
+    assert await world.another().release("1.0.0") == withdrawn
+    assert list(await world.store.releases()) == [withdrawn]
+    assert await world.store.add_release(release()) == withdrawn
+    assert await world.store.replace_release(release()) == release()
+    assert await world.another().release("1.0.0") == release()
+
+
 async def releases_come_in_the_order_in_which_they_were_added(world: World) -> None:
     for version in ("1.10.0", "1.2.0", "1.9.0"):
         await world.store.add_release(release(version))
@@ -255,6 +266,7 @@ CASES: tuple[Case, ...] = (
     other_bytes_under_a_known_version_are_refused,
     a_release_may_be_written_anew_where_its_bytes_are_the_same,
     a_release_is_never_written_anew_with_other_bytes,
+    a_release_may_be_withdrawn_and_given_back,
     releases_come_in_the_order_in_which_they_were_added,
     everything_is_there_after_all_users_have_gone,
 )
