@@ -47,6 +47,7 @@ _STATUS: Final = {
     "unknown_release": 404,
     "unknown_upgrade": 404,
     "nothing_selected": 404,
+    "not_declared": 409,
     "order_refused": 409,
     "release_exists": 409,
     "release_withdrawn": 409,
