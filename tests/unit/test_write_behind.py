@@ -243,6 +243,23 @@ def test_where_nothing_waited_anothers_write_is_no_loss() -> None:
     played(story)
 
 
+def test_what_was_stored_is_dropped_by_nobody_and_not_stored_again() -> None:
+    async def story(world: World) -> None:
+        revision = await world.behind.save(at(Phase.PENDING), 0)
+        await world.behind.save(at(Phase.STAGING), revision)
+        await moments()
+        saves = world.below.saves
+        await world.behind.close()
+        assert world.below.saves == saves
+        found = await world.below.load("pi-1")
+        assert found
+        await world.below.save(PLAIN, found.revision)
+        await world.behind.load("pi-1")
+        assert world.losses == 0
+
+    played(story)
+
+
 def test_what_another_has_created_is_a_conflict_and_what_nobody_has_is_none() -> None:
     async def story(world: World) -> None:
         assert await world.behind.load("pi-1") is None
@@ -349,6 +366,8 @@ def test_closing_stores_what_waits_also_while_a_write_is_under_way(after_s: floa
         assert await world.sentences() == ["staging"]
         assert world.losses == 0
         saves = world.below.saves
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
         await moments(5)
         assert world.below.saves == saves
 
@@ -364,12 +383,28 @@ def test_closing_goes_on_where_one_of_them_cannot_be_stored() -> None:
         found = await world.below.load("pi-1")
         assert found
         await world.below.save(PLAIN, found.revision)
+        world.below.broken = AWAY
         await world.behind.close()
+        world.below.broken = None
+        await world.behind.close()
+        assert await world.stored() == PLAIN
         other = await world.below.load("pi-2")
         assert other
         assert other.record == replace(at(Phase.STAGING), device_id="pi-2")
-        world.below.broken = AWAY
-        await world.behind.close()
+
+    played(story)
+
+
+def test_whoever_asks_waits_for_a_write_that_is_on_its_way() -> None:
+    async def story(world: World) -> None:
+        revision = await world.behind.save(at(Phase.PENDING), 0)
+        world.below.slow_s = 5.0
+        writing = asyncio.create_task(world.behind.save(at(Phase.FAILED), revision))
+        await asyncio.sleep(1)
+        await world.behind.settled("pi-1")
+        assert await world.stored() == at(Phase.FAILED)
+        await writing
+        await world.behind.settled("pi-2")
 
     played(story)
 
