@@ -266,9 +266,9 @@ class KubeCluster:
 
 
 @contextmanager
-def kube_cluster(folder: Path, programs: Path) -> Iterator[KubeCluster]:
+def kube_cluster(folder: Path, programs: Path, *flags: str) -> Iterator[KubeCluster]:
     """One that answers; ended afterwards."""
-    made = KubeCluster(folder, programs)
+    made = KubeCluster(folder, programs, api_server_flags=flags)
     try:
         made.start()
         yield made

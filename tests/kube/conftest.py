@@ -28,9 +28,24 @@ def programs() -> Path:
 @pytest.fixture(scope="session")
 def cluster(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeCluster]:
     with kube_cluster(tmp_path_factory.mktemp("kube"), programs) as made:
-        made.kubectl("apply", "--server-side", "-k", str(ROOT / "deploy/kustomize/crds"))
-        made.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        define(made)
         yield made
+
+
+@pytest.fixture(scope="session")
+def older_cluster(
+    programs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KubeCluster]:
+    """Whose API server streams no lists."""
+    flag = "--feature-gates=WatchList=false"
+    with kube_cluster(tmp_path_factory.mktemp("older"), programs, flag) as made:
+        define(made)
+        yield made
+
+
+def define(cluster: KubeCluster) -> None:
+    cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "deploy/kustomize/crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 @pytest.fixture(scope="session")

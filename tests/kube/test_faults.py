@@ -1,13 +1,18 @@
 """What goes wrong in a cluster while a device is upgraded: nothing is lost, nothing runs hot."""
 
 import asyncio
+import http.client
 import json
 import signal
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.kube.api_server import KubeCluster
-from tests.kube.fleet import KubeFleet, in_fleet
+from tests.kube.fleet import ACCOUNT, KubeFleet, in_fleet
 
 HELD = "self_test"
 """Where a device waits in the middle of an upgrade, until it is let go."""
@@ -176,62 +181,65 @@ def test_an_operator_that_is_put_off_by_the_api_server_waits_as_long_as_it_says(
     async def use(fleet: KubeFleet) -> None:
         operator = fleet.operator()
         let_go = await ordered_and_held(fleet)
-        await asyncio.to_thread(put_off, fleet)
-        let_go.set()
-        await fleet.until(lambda: "429" in operator.words() or "cannot be had" in operator.words())
-        await fleet.run("delete", "flowschema,prioritylevelconfiguration", namespace)
+        with put_off(fleet):
+            let_go.set()
+            await fleet.until(lambda: "the Lease cannot be had now" in operator.words())
         await succeeds(fleet)
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
 
 
-def put_off(fleet: KubeFleet) -> None:
-    """Every request of the operator's account is answered with 429."""
+@contextmanager
+def put_off(fleet: KubeFleet) -> Iterator[None]:
+    """Every request of the operator's account is answered with 429: it may have one at a time,
+    and one is under way whose body does not come.
+    """
+    flow = {"apiVersion": "v1", "kind": "List", "items": no_concurrency(fleet)}
+    fleet.kubectl("apply", "-f", "-", document=flow)
+    fleet.kubectl("wait", "--for=condition=Dangling=false", f"flowschema/{fleet.namespace}")
+    token = fleet.kubectl("create", "token", ACCOUNT).strip()
+    api = urlsplit(fleet.kube.url)
+    trust = ssl.create_default_context(cafile=str(fleet.kube.pki.ca))
+    held = http.client.HTTPSConnection(str(api.hostname), api.port, context=trust)
+    try:
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{fleet.namespace}/leases"
+        held.putrequest("POST", path)
+        for header in (("Authorization", f"Bearer {token}"), ("Content-Length", "9")):
+            held.putheader(*header)
+        held.endheaders(b"{")
+        yield
+    finally:
+        held.close()
+        fleet.kubectl("delete", "flowschema,prioritylevelconfiguration", fleet.namespace)
+
+
+def no_concurrency(fleet: KubeFleet) -> list[dict[str, Any]]:
+    """A priority level of no concurrency, for the operator's account alone."""
     api = "flowcontrol.apiserver.k8s.io/v1"
-    nothing: dict[str, Any] = {
-        "type": "Limited",
-        "limited": {
-            "nominalConcurrencyShares": 0,
-            "lendablePercent": 0,
-            "borrowingLimitPercent": 0,
-            "limitResponse": {"type": "Reject"},
-        },
+    limited = {
+        "nominalConcurrencyShares": 0,
+        "lendablePercent": 0,
+        "borrowingLimitPercent": 0,
+        "limitResponse": {"type": "Reject"},
     }
-    account = {
-        "kind": "ServiceAccount",
-        "serviceAccount": {"name": "harmony-fleet", "namespace": fleet.namespace},
-    }
-    rule = {
+    account = {"name": ACCOUNT, "namespace": fleet.namespace}
+    anything = {
         "verbs": ["*"],
         "apiGroups": ["*"],
         "resources": ["*"],
         "namespaces": ["*"],
         "clusterScope": True,
     }
-    fleet.kubectl(
-        "apply",
-        "-f",
-        "-",
-        document={
-            "apiVersion": api,
-            "kind": "PriorityLevelConfiguration",
-            "metadata": {"name": fleet.namespace},
-            "spec": nothing,
-        },
-    )
-    fleet.kubectl(
-        "apply",
-        "-f",
-        "-",
-        document={
-            "apiVersion": api,
-            "kind": "FlowSchema",
-            "metadata": {"name": fleet.namespace},
-            "spec": {
-                "priorityLevelConfiguration": {"name": fleet.namespace},
-                "matchingPrecedence": 100,
-                "distinguisherMethod": {"type": "ByUser"},
-                "rules": [{"subjects": [account], "resourceRules": [rule]}],
-            },
-        },
-    )
+    subjects = [{"kind": "ServiceAccount", "serviceAccount": account}]
+    level = {"type": "Limited", "limited": limited}
+    schema = {
+        "priorityLevelConfiguration": {"name": fleet.namespace},
+        "matchingPrecedence": 100,
+        "distinguisherMethod": {"type": "ByUser"},
+        "rules": [{"subjects": subjects, "resourceRules": [anything]}],
+    }
+    metadata = {"name": fleet.namespace}
+    return [
+        {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+        for kind, spec in (("PriorityLevelConfiguration", level), ("FlowSchema", schema))
+    ]

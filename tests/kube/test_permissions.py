@@ -87,9 +87,11 @@ def test_the_account_may_do_this_and_nothing_more(
 def test_a_cluster_wide_operator_upgrades_a_device_of_another_namespace(
     cluster: KubeCluster, namespace: str, new_namespace: Callable[[], str], tmp_path: Path
 ) -> None:
+    """By names of their own: other tests' devices are seen too, and two of one name are none."""
+
     async def run() -> None:
         async with kube_fleet(cluster, namespace, tmp_path) as fleet:
-            for device in ("pi-1", "pi-2"):
+            for device in ("far-1", "far-2"):
                 fleet.light.add(device, limits=PATIENT)
             await asyncio.to_thread(grant, cluster, namespace, {"devices": {"allNamespaces": True}})
             await upgrade_elsewhere(fleet, await asyncio.to_thread(new_namespace))
@@ -102,15 +104,15 @@ async def upgrade_elsewhere(fleet: KubeFleet, elsewhere: str) -> None:
     device = {
         "apiVersion": "harmony-fleet.dev/v1alpha1",
         "kind": "Device",
-        "metadata": {"name": "pi-1", "namespace": elsewhere},
+        "metadata": {"name": "far-1", "namespace": elsewhere},
         "spec": {"version": "1.1.0"},
     }
     fleet.operator(all_namespaces=True)
     await asyncio.to_thread(fleet.kubectl, "apply", "-f", "-", "-n", elsewhere, document=device)
     where = ("-n", elsewhere)
-    await fleet.run("wait", "--for=condition=Ready", "device/pi-1", "--timeout=60s", *where)
-    assert fleet.light.devices["pi-1"].running == "1.1.0"
+    await fleet.run("wait", "--for=condition=Ready", "device/far-1", "--timeout=60s", *where)
+    assert fleet.light.devices["far-1"].running == "1.1.0"
     # Nobody has declared this one: it appears beside the operator.
-    await fleet.until(lambda: "pi-2" in fleet.kubectl("get", "devices", "-o", "name"))
+    await fleet.until(lambda: "far-2" in fleet.kubectl("get", "devices", "-o", "name"))
     await fleet.until(lambda: "Succeeded" in fleet.kubectl("get", "events", *where))
     assert "does not allow" not in fleet.operators[0].words()

@@ -103,6 +103,8 @@ def test_what_has_failed_is_ordered_again_by_a_new_value_of_retry_alone(
         assert status["past"][0]["upgradeId"] == first
         assert status["upgrade"]["retry"] is True
         assert status["upgrade"]["cause"]["kind"] == "crash_loop", "it was tried again"
+        counts = ("get", "events", "-o", "jsonpath={.items[*].reason} {.items[*].series.count}")
+        await fleet.until(lambda: fleet.kubectl(*counts) == "RolledBack 2")
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
 

@@ -1,13 +1,12 @@
 """The Lease that replicas elect their leader by, as an object of the cluster."""
 
-from datetime import datetime
 from typing import Final
 
 from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 
-from harmony_fleet.operator.kubernetes.cluster import Cluster
+from harmony_fleet.operator.kubernetes.cluster import Cluster, micro_time
 from harmony_fleet.operator.kubernetes.lease import Held
 from harmony_fleet.operator.kubernetes.names import GROUP
 
@@ -38,8 +37,8 @@ class KubernetesLease:
             holderIdentity=held.holder,
             leaseDurationSeconds=self._duration_s,
             leaseTransitions=held.transitions,
-            acquireTime=datetime.fromisoformat(held.acquired_at),
-            renewTime=datetime.fromisoformat(held.renewed_at),
+            acquireTime=micro_time(held.acquired_at),
+            renewTime=micro_time(held.renewed_at),
         )
         lease = Lease(metadata=metadata, spec=spec)
         write = self._cluster.replace if held.version else self._cluster.create

@@ -46,7 +46,7 @@ class _Gone(Exception):
 
 class _Refused(Exception):
     def __init__(self, status: int, words: str, after_s: float | None) -> None:
-        super().__init__(f"{status}: {words}")
+        super().__init__(f"the cluster refused it ({status}): {words}")
         self.status, self.after_s = status, after_s
 
 
@@ -126,7 +126,8 @@ class Reflector(Generic[T]):
             self._version = ""  # it may be one that the cluster has not reached: it was set back
         longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures, 10))
         wait_s = random.uniform(longest / 2, longest) if after_s is None else after_s
-        logger.warning("%s cannot be watched now: %r", self._collection.path, error)
+        why = error if isinstance(error, _Refused) else repr(error)  # many of httpx have no words
+        logger.warning("%s cannot be watched now: %s", self._collection.path, why)
         await asyncio.sleep(wait_s)
 
     # Lists
@@ -197,7 +198,7 @@ class Reflector(Generic[T]):
             if answer.status_code == _GONE:
                 raise _Gone
             if answer.is_error:
-                words = (await answer.aread())[:400].decode(errors="replace")
+                words = _words(await answer.aread())
                 raise _Refused(answer.status_code, words, retry_after_s(answer.headers))
             yield answer
 
@@ -217,6 +218,14 @@ class Reflector(Generic[T]):
             self._unreadable[key] = version
             logger.error("%s/%s is left as it is, it cannot be read: %s", *key, error)
         return key
+
+
+def _words(body: bytes) -> str:
+    """Of a Status, where it is one."""
+    try:
+        return msgspec.json.decode(body, type=_Head).message
+    except msgspec.MsgspecError:
+        return body[:400].decode(errors="replace")
 
 
 def retry_after_s(headers: httpx2.Headers) -> float | None:
