@@ -58,7 +58,7 @@ def played(story: Callable[[FakeStore, Orders], Awaitable[None]]) -> None:
 
 
 async def withdraw(store: FakeStore, version: str, reason: str | None = WHY) -> None:
-    await store.replace_release(replace(release(version), withdrawn=reason))
+    assert await store.withdraw_release(version, reason)
 
 
 @pytest.mark.parametrize("wanted", [["pi-1"], None, CANARIES], ids=["named", "all", "selected"])

@@ -430,6 +430,10 @@ def test_releases_and_events_are_those_of_the_store() -> None:
         await world.behind.replace_release(replace(release(), python=">=3.12"))
         assert (await world.behind.release("1.0.0")) == replace(release(), python=">=3.12")
         assert len(await world.behind.releases()) == 1
+        withdrawn = await world.behind.withdraw_release("1.0.0", "it eats memory")
+        assert await world.below.release("1.0.0") == withdrawn
+        assert withdrawn is not None
+        assert withdrawn.withdrawn == "it eats memory"
         await world.behind.save(PLAIN, 0, told("one"))
         assert [e.sentence for e in await world.behind.events(None, 0, 9)] == ["one"]
 

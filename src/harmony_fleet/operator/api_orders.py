@@ -1,4 +1,4 @@
-"""The API's orders to devices: upgrades, aborts, and rollbacks to what ran before."""
+"""The API's orders to devices: upgrades, aborts, rollbacks to what ran before, and pauses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,17 +47,25 @@ class RollbackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By labels."""
 
 
+class PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    devices: list[str] | None
+    """Null: all devices, or those selected. There is no default: who wants all says so."""
+    selector: str | None = None
+    """By labels; `devices` is null then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ordered:
     device_id: str
     ordered: bool
     upgrade_id: str | None
+    """Of the order. Of a pause or its end: of an upgrade under way, which goes on."""
     reason: str | None
     """Why nothing was ordered."""
     kind: str | None = None
     """Of the error that kept it from being ordered, such as `order_refused`."""
     to_version: str | None = None
-    """What was ordered; null for an abort."""
+    """What was ordered; null for an abort. Beside a pause: what is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,20 @@ async def order_aborts(services: Services, request: Request) -> Answer:
 async def order_rollbacks(services: Services, request: Request) -> Answer:
     asked = await decoded(request, RollbackRequest)
     return Answer(_results(await services.fleet.rollback(_some(asked))), 202)
+
+
+async def pause_devices(services: Services, request: Request) -> Answer:
+    return await _pause(services, request, paused=True)
+
+
+async def resume_devices(services: Services, request: Request) -> Answer:
+    return await _pause(services, request, paused=False)
+
+
+async def _pause(services: Services, request: Request, *, paused: bool) -> Answer:
+    asked = await decoded(request, PauseRequest)
+    wanted = wanted_of(asked.devices, asked.selector)
+    return Answer(_results(await services.fleet.pause(wanted, paused)))
 
 
 def _some(asked: AbortRequest | RollbackRequest) -> Wanted:
@@ -150,5 +172,24 @@ ROUTES: Final = (
         {202: Results},
         (404, 409, 413),
         body=RollbackRequest,
+    ),
+    ApiRoute(
+        "POST",
+        "/pauses",
+        "Order nothing new of these devices until they are resumed; what is under way goes on. "
+        "Where they are named, all of them or none. Idempotent.",
+        pause_devices,
+        {200: Results},
+        (404, 413),
+        body=PauseRequest,
+    ),
+    ApiRoute(
+        "POST",
+        "/resumes",
+        "Take these devices' pause back. Where they are named, all of them or none. Idempotent.",
+        resume_devices,
+        {200: Results},
+        (404, 413),
+        body=PauseRequest,
     ),
 )

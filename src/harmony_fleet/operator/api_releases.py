@@ -4,7 +4,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from starlette.requests import Request
@@ -41,6 +41,8 @@ class ReleaseView:
     """Where a device downloads it."""
     stored_here: bool
     """False: on somebody else's server."""
+    withdrawn: str | None
+    """Why no new order names it; null: any may."""
 
 
 class ReferenceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +53,13 @@ class ReferenceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: int
     sha256: str
     """Lower-case hexadecimal."""
+
+
+class WithdrawalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A JSON merge patch (RFC 7396)."""
+
+    withdrawn: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"\S")] | None
+    """Why no new order is to name it; null takes that back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ async def show_release(services: Services, request: Request) -> Answer:
     version = check_version(request.path_params["version"])
     release = await services.store.release(version)
     if release is None:
-        raise NotFound(f"there is no release {version}: see `fleet release list`")
+        raise _no_release(version)
     return Answer(_view(services, release))
 
 
@@ -97,6 +106,15 @@ async def put_reference(services: Services, request: Request) -> Answer:
     return Answer(_view(services, release), 201 if new else 200)
 
 
+async def withdraw_release(services: Services, request: Request) -> Answer:
+    version = check_version(request.path_params["version"])
+    asked = await decoded(request, WithdrawalRequest)
+    release = await services.store.withdraw_release(version, asked.withdrawn)
+    if release is None:
+        raise _no_release(version)
+    return Answer(_view(services, release))
+
+
 async def send_artifact(services: Services, request: Request) -> FileResponse:
     """Open to every one on this machine: a device pins size and digest by its order."""
     name = request.path_params["name"]
@@ -110,6 +128,10 @@ async def send_artifact(services: Services, request: Request) -> FileResponse:
     return FileResponse(path, media_type="application/octet-stream", stat_result=found)
 
 
+def _no_release(version: str) -> NotFound:
+    return NotFound(f"there is no release {version}: see `fleet release list`")
+
+
 def _view(services: Services, release: Release) -> ReleaseView:
     return ReleaseView(
         version=release.version,
@@ -120,6 +142,7 @@ def _view(services: Services, release: Release) -> ReleaseView:
         added_at=release.added_at,
         url=release.url_below(services.artifact_base_url),
         stored_here=release.url is None,
+        withdrawn=release.withdrawn,
     )
 
 
@@ -139,6 +162,16 @@ ROUTES: Final = (
     ApiRoute("GET", "/releases", "All releases.", list_releases, {200: ReleaseList}),
     ApiRoute(
         "GET", "/releases/{version}", "One release.", show_release, {200: ReleaseView}, (404,)
+    ),
+    ApiRoute(
+        "PATCH",
+        "/releases/{version}",
+        "Withdraw a release, or take that back. No new order names it then; upgrades under way go "
+        "on. Idempotent.",
+        withdraw_release,
+        {200: ReleaseView},
+        (404, 413),
+        body=WithdrawalRequest,
     ),
     ApiRoute(
         "PUT",

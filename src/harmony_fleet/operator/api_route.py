@@ -60,6 +60,9 @@ class Fleet(Protocol):
     async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
         """Each back to what it ran before; all of them, or it raises and nothing is ordered."""
 
+    async def pause(self, wanted: Wanted | None, paused: bool) -> Sequence[OrderResult]:
+        """Or resume. None: all devices. Where devices are named: all of them, or it raises."""
+
     async def preflight(self, wanted: Wanted | None, version: str) -> Sequence[PreflightResult]:
         """Each asked whether that upgrade would work there; nothing is ordered.
 

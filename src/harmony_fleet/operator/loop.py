@@ -132,9 +132,12 @@ class Operator:
         """Raises UnknownDevice, OrderRefused, StoreError: then nothing was changed."""
         return await self._order(device_id, LabelsOrdered(changes))
 
-    async def pause(self, device_id: str, paused: bool) -> Sight:
-        """Or, where `paused` is false, resume. Raises UnknownDevice, StoreError."""
-        return await self._order(device_id, PauseOrdered(paused))
+    async def pause(self, wanted: Wanted | None, paused: bool) -> Sequence[OrderResult]:
+        """Or, where `paused` is false, resume; None: every device.
+
+        Raises as `Orders` says: then none was.
+        """
+        return await self._give_each(await self._orders.pauses(wanted, paused))
 
     async def selected(self, selector: Selector) -> Sequence[Sight]:
         """By the labels that the store holds now; none is no error. Raises StoreError."""
@@ -327,11 +330,13 @@ class Operator:
     # Helpers
 
     async def _give_each(
-        self, orders: Mapping[str, Ordered | AbortOrdered]
+        self, orders: Mapping[str, Ordered | AbortOrdered | PauseOrdered]
     ) -> Sequence[OrderResult]:
         return await asyncio.gather(*(self._give(name, order) for name, order in orders.items()))
 
-    async def _give(self, device_id: str, event: Ordered | AbortOrdered) -> OrderResult:
+    async def _give(
+        self, device_id: str, event: Ordered | AbortOrdered | PauseOrdered
+    ) -> OrderResult:
         to = event.version if isinstance(event, Ordered) else None
         try:
             await self._devices.current(device_id)
@@ -339,6 +344,9 @@ class Operator:
         except (OrderRefused, StoreError, UnknownDevice) as refusal:
             return OrderResult(device_id, None, str(refusal), refusal.kind, to)
         order = self._devices.known(device_id).case.record.order
+        if isinstance(event, PauseOrdered):
+            order = order if order and order.open else None
+            to = order.version if order else None
         return OrderResult(device_id, order.upgrade_id if order else None, None, to_version=to)
 
     def _spawn(self, work: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:

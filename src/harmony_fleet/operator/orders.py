@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harmony_fleet.contracts.upgrade import Artifact
 from harmony_fleet.labels import Selector
 from harmony_fleet.operator.coordinator import AlreadyRuns, Case, OrderRefused, step
-from harmony_fleet.operator.events import AbortOrdered, Ordered
+from harmony_fleet.operator.events import AbortOrdered, Ordered, PauseOrdered
 from harmony_fleet.operator.ports import Clock, DeviceStore, Ids, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Release
 from harmony_fleet.operator.results import NothingSelected, ReleaseWithdrawn, UnknownRelease, Wanted
@@ -111,6 +111,14 @@ class Orders:
         for name in names:
             step(await self._current(name), AbortOrdered())
         return dict.fromkeys(names, AbortOrdered())
+
+    async def pauses(self, wanted: Wanted | None, paused: bool) -> dict[str, PauseOrdered]:
+        """None: every device. Raises UnknownDevice, for named devices alone."""
+        names = await self._names(wanted)
+        if wanted is not None and not isinstance(wanted, Selector):
+            for name in names:
+                await self._current(name)
+        return dict.fromkeys(names, PauseOrdered(paused))
 
     async def select(self, selector: Selector) -> Sequence[Versioned]:
         """By the labels that the store holds now; none is no error here."""

@@ -82,7 +82,14 @@ class DeviceStore(Protocol):
     async def replace_release(self, release: Release) -> Release:
         """Add it, or write it anew where the same bytes are there: they may lie elsewhere now.
 
-        Raises ReleaseExists: other bytes are there.
+        One that is withdrawn stays so, whatever is said here; what is stored is returned. Raises
+        ReleaseExists: other bytes are there.
+        """
+
+    async def withdraw_release(self, version: str, reason: str | None) -> Release | None:
+        """Say why no order names it any more; None: any may again. Nothing else of it is touched.
+
+        Idempotent. The release as it is stored then; None: there is none of that version.
         """
 
     async def release(self, version: str) -> Release | None: ...

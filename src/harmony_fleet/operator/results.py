@@ -31,7 +31,10 @@ class ReleaseWithdrawn(FleetError):
     kind = "release_withdrawn"
 
     def __init__(self, version: str, reason: str) -> None:
-        super().__init__(f"release {version} was withdrawn: {reason}")
+        super().__init__(
+            f"release {version} was withdrawn: {reason.rstrip('.')}; order another version, or take "
+            f"that back by `fleet release withdraw {version} --undo`"
+        )
 
 
 class NothingSelected(FleetError):
@@ -49,9 +52,10 @@ class NothingSelected(FleetError):
 class OrderResult:
     device_id: str
     upgrade_id: str | None
+    """Of the order; of a pause or its end, that of an upgrade under way, which goes on."""
     reason: str | None
     """Why nothing was ordered."""
     kind: str | None = None
     """Of the error that it was."""
     to_version: str | None = None
-    """What the order leads to, or would have led to."""
+    """What the order leads to, or would have led to; beside a pause, what is under way."""

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,9 @@ class SqliteStore:
 
     async def replace_release(self, release: Release) -> Release:
         return await self._call(partial(self._replace_release, release))
+
+    async def withdraw_release(self, version: str, reason: str | None) -> Release | None:
+        return await self._call(partial(self._withdraw_release, version, reason))
 
     async def release(self, version: str) -> Release | None:
         return await self._call(partial(self._release, version))
@@ -129,10 +133,18 @@ class SqliteStore:
             return self._added(release)
 
     def _replace_release(self, release: Release) -> Release:
-        query = "UPDATE release SET record = ? WHERE version = ?"
         with transaction(self._db):
-            self._added(release)
-            self._db.execute(query, (msgspec.json.encode(release), release.version))
+            there = self._added(release)
+            return self._rewritten(replace(release, withdrawn=there.withdrawn))
+
+    def _withdraw_release(self, version: str, reason: str | None) -> Release | None:
+        with transaction(self._db):
+            there = self._release(version)
+            return there and self._rewritten(replace(there, withdrawn=reason))
+
+    def _rewritten(self, release: Release) -> Release:
+        query = "UPDATE release SET record = ? WHERE version = ?"
+        self._db.execute(query, (msgspec.json.encode(release), release.version))
         return release
 
     def _added(self, release: Release) -> Release:

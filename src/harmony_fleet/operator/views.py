@@ -72,6 +72,8 @@ class DeviceView:
     conditions: tuple[Condition, ...]
     labels: dict[str, str]
     """By key."""
+    paused: bool
+    """Nothing new is ordered of it; what is under way goes on."""
     upgrade: UpgradeView | None
     """The newest order."""
 
@@ -107,6 +109,7 @@ def view(sight: Sight, now: str) -> DeviceView:
         boot_id=beat.boot_id if beat else None,
         conditions=conditions(sight, now),
         labels={label.key: label.value for label in record.labels},
+        paused=record.paused,
         upgrade=_upgrade(sight, record.order) if record.order else None,
     )
 

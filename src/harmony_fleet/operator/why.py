@@ -31,6 +31,8 @@ def why(sight: Sight, now: str) -> str:
         parts.append(_duplicate())
     if sight.case.set_back:
         parts.append(_set_back())
+    if sight.case.record.paused:
+        parts.append(_paused(sight.case.record.device_id))
     if order is None:
         parts.append("No upgrade has been ordered.")
     elif order.open:
@@ -69,6 +71,10 @@ def _set_back() -> str:
         "What it reports is older than what its journal had told before, as after a restore of an "
         f"older image, so nothing of it is believed: {RENEW_JOURNAL}."
     )
+
+
+def _paused(name: str) -> str:
+    return f"It is paused: nothing new is ordered of it until `fleet device resume {name}`."
 
 
 def _open(sight: Sight, order: Order, now: str) -> list[str]:

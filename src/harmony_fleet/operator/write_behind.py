@@ -110,6 +110,9 @@ class WriteBehind:
     async def replace_release(self, release: Release) -> Release:
         return await self._store.replace_release(release)
 
+    async def withdraw_release(self, version: str, reason: str | None) -> Release | None:
+        return await self._store.withdraw_release(version, reason)
+
     async def release(self, version: str) -> Release | None:
         return await self._store.release(version)
 

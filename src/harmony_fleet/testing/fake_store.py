@@ -1,7 +1,7 @@
 """A DeviceStore in memory that keeps the port's promises."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harmony_fleet.operator.ports import Clock, Conflict, ReleaseExists, StoreError, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
@@ -53,9 +53,15 @@ class FakeStore:
         return there
 
     async def replace_release(self, release: Release) -> Release:
-        await self.add_release(release)
-        self._releases[release.version] = release
-        return release
+        there = await self.add_release(release)
+        kept = self._releases[release.version] = replace(release, withdrawn=there.withdrawn)
+        return kept
+
+    async def withdraw_release(self, version: str, reason: str | None) -> Release | None:
+        there = await self.release(version)
+        if there is not None:
+            there = self._releases[version] = replace(there, withdrawn=reason)
+        return there
 
     async def release(self, version: str) -> Release | None:
         self._works()

@@ -208,12 +208,32 @@ async def a_release_is_never_written_anew_with_other_bytes(world: World) -> None
 async def a_release_may_be_withdrawn_and_given_back(world: World) -> None:
     await world.store.add_release(release())
     withdrawn = replace(release(), withdrawn="it eats memory: “Größe 0”")
-    assert await world.store.replace_release(withdrawn) == withdrawn
+    for _ in range(2):
+        assert await world.store.withdraw_release("1.0.0", withdrawn.withdrawn) == withdrawn
     assert await world.another().release("1.0.0") == withdrawn
     assert list(await world.store.releases()) == [withdrawn]
+    assert await world.another().withdraw_release("1.0.0", None) == release()
+    assert await world.store.release("1.0.0") == release()
+
+
+async def a_release_that_is_not_there_cannot_be_withdrawn(world: World) -> None:
+    assert await world.store.withdraw_release("1.0.0", "it eats memory") is None
+    assert await world.store.release("1.0.0") is None
+    assert await world.store.add_release(release()) == release()
+
+
+async def a_release_that_is_added_or_written_anew_stays_withdrawn(world: World) -> None:
+    """Whoever writes it may have read it before it was withdrawn."""
+    await world.store.add_release(release())
+    withdrawn = await world.another().withdraw_release("1.0.0", "it eats memory")
+    assert withdrawn is not None
     assert await world.store.add_release(release()) == withdrawn
-    assert await world.store.replace_release(release()) == release()
-    assert await world.another().release("1.0.0") == release()
+    elsewhere = replace(release(), url="https://files.example/a", artifact_name="", python="")
+    kept = replace(elsewhere, withdrawn=withdrawn.withdrawn)
+    assert await world.store.replace_release(elsewhere) == kept
+    assert await world.another().release("1.0.0") == kept
+    await world.store.withdraw_release("1.0.0", None)
+    assert await world.another().replace_release(kept) == elsewhere
 
 
 async def releases_come_in_the_order_in_which_they_were_added(world: World) -> None:
@@ -225,6 +245,7 @@ async def releases_come_in_the_order_in_which_they_were_added(world: World) -> N
 async def everything_is_there_after_all_users_have_gone(world: World) -> None:
     revision = await world.store.save(full_record(), 0, [Happening("ordered", "once")])
     await world.store.add_release(release())
+    withdrawn = await world.store.withdraw_release("1.0.0", "it eats memory")
     store = await world.reopened()
     found = await store.load("pi-1")
     assert found is not None
@@ -233,7 +254,7 @@ async def everything_is_there_after_all_users_have_gone(world: World) -> None:
     await store.save(full_record(), revision, [Happening("phase", "later")])
     (later,) = await store.events(None, event.number, 10)
     assert later.sentence == "later"
-    assert list(await store.releases()) == [release()]
+    assert list(await store.releases()) == [withdrawn]
 
 
 async def refused(
@@ -267,6 +288,8 @@ CASES: tuple[Case, ...] = (
     a_release_may_be_written_anew_where_its_bytes_are_the_same,
     a_release_is_never_written_anew_with_other_bytes,
     a_release_may_be_withdrawn_and_given_back,
+    a_release_that_is_not_there_cannot_be_withdrawn,
+    a_release_that_is_added_or_written_anew_stays_withdrawn,
     releases_come_in_the_order_in_which_they_were_added,
     everything_is_there_after_all_users_have_gone,
 )

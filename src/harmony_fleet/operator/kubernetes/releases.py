@@ -57,6 +57,16 @@ class KubernetesReleases:
                 continue
         raise StoreError(f"release {release.version} is written by others all the time: try again")
 
+    async def withdraw(self, version: str, reason: str | None) -> Release | None:
+        """What others write beside it is no conflict: only `withdrawn` is. Raises StoreError."""
+        there = await self._find(version)
+        if there is None:
+            return None
+        known, patch = there.metadata, {"spec": {"withdrawn": reason and {"reason": reason}}}
+        return release_of(
+            await self._cluster.merge(AgentRelease, known.namespace, known.name, patch)
+        )
+
     async def _create(self, release: Release) -> Release:
         name = object_name(release.version)
         number = max((_number(one) for one in await self._all()), default=0) + 1
@@ -76,7 +86,6 @@ class KubernetesReleases:
     async def _write_anew(self, there: AgentRelease, release: Release) -> Release:
         known, spec = there.metadata, spec_of(release)
         file = {"url": "", "file": "", **_set(spec.artifacts[0])}
-        withdrawn = {"reason": release.withdrawn} if release.withdrawn else None
         patch = {
             "metadata": {
                 "resourceVersion": known.resource_version,
@@ -85,7 +94,6 @@ class KubernetesReleases:
             "spec": {
                 "artifacts": [{k: v for k, v in file.items() if v != ""}],
                 "python": spec.python or None,
-                "withdrawn": withdrawn,
             },
         }
         return release_of(

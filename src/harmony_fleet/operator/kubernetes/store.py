@@ -150,6 +150,9 @@ class KubernetesStore:
     async def replace_release(self, release: Release) -> Release:
         return await self._releases.replace(release)
 
+    async def withdraw_release(self, version: str, reason: str | None) -> Release | None:
+        return await self._releases.withdraw(version, reason)
+
     async def release(self, version: str) -> Release | None:
         return await self._releases.get(version)
 
