@@ -48,7 +48,7 @@ class ApiWorld:
 async def api_world(folder: Path, *records: DeviceRecord) -> AsyncIterator[ApiWorld]:
     """With these devices in the store before the operator starts."""
     artifacts = folder / "artifacts"
-    artifacts.mkdir()
+    artifacts.mkdir(exist_ok=True)
     clock = SystemClock()
     async with SqliteStore(folder / "fleet.db", clock) as store:
         for record in records:

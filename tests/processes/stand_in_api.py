@@ -110,6 +110,8 @@ class Script:
     upgrades: Json = field(default_factory=lambda: {"results": []})
     aborts: Json = field(default_factory=lambda: {"results": []})
     rollbacks: Json = field(default_factory=lambda: {"results": []})
+    pauses: Json = field(default_factory=lambda: {"results": []})
+    """And the ends of them."""
     plane: str = "tls://fleet.example:4222"
     """Where devices are told that the message plane is."""
     preflight: Json = field(default_factory=lambda: {"version": "1.1.0", "results": []})
@@ -166,16 +168,16 @@ class Script:
                 return 200, {"releases": self.releases}
             case "GET", ["releases", version]:
                 return self._one(self.releases, "version", version)
+            case "PATCH", ["releases", version]:
+                return self._one(self.releases, "version", version)
             case "PUT", ["releases", version]:
                 return self._one(self.releases, "version", version, found=201)
             case "PUT", ["releases", version, "reference"]:
                 return self._one(self.releases, "version", version, found=201)
-            case "POST", ["upgrades"]:
-                return 202, self.upgrades
-            case "POST", ["aborts"]:
-                return 202, self.aborts
-            case "POST", ["rollbacks"]:
-                return 202, self.rollbacks
+            case "POST", ["upgrades" | "aborts" | "rollbacks" as orders]:
+                return 202, getattr(self, orders)
+            case "POST", ["pauses" | "resumes"]:
+                return 200, self.pauses
             case "POST", ["preflight"]:
                 return 200, self.preflight
             case _:

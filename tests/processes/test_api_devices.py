@@ -22,6 +22,7 @@ def test_devices_are_listed_by_id_with_all_that_is_known(tmp_path: Path) -> None
             "boot_id": None,
             "conditions": [],
             "labels": {},
+            "paused": False,
             "upgrade": None,
         }
         assert second["device_id"] == "pi-2"

@@ -217,6 +217,9 @@ class BrokenFleet:
     async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
         raise self.error
 
+    async def pause(self, wanted: Wanted | None, paused: bool) -> Sequence[OrderResult]:
+        raise self.error
+
     async def preflight(self, wanted: Wanted | None, version: str) -> Sequence[PreflightResult]:
         raise self.error
 

@@ -39,6 +39,7 @@ def test_a_reference_is_a_release_that_says_where_its_file_is(tmp_path: Path) ->
             "added_at": "",
             "url": URL,
             "stored_here": False,
+            "withdrawn": None,
         }
         assert (await world.client.get("/api/v1/releases/1.2.3")).json() == release
         assert list(world.artifacts.iterdir()) == []

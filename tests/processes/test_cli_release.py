@@ -139,7 +139,7 @@ def test_a_file_on_another_server_is_only_referred_to(
     (asked,) = script.documents("PUT", "/api/v1/releases/1.1.0/reference")
     wanted = {"url": "https://files.example/a", "sha256": "a" * 64, "size_bytes": 1000}
     assert asked == wanted
-    assert fleet("release", "list").out.splitlines()[1].split()[-1] == "https://files.example/a"
+    assert fleet("release", "list").out.splitlines()[1].split()[-2] == "https://files.example/a"
     shown = fleet("release", "show", "1.1.0").out
     assert "Python        not known" in shown
     assert "where         https://files.example/a" in shown
@@ -167,9 +167,9 @@ def test_what_cannot_be_a_reference_is_refused_before_anything_is_asked(
 
 def test_lists_and_details_are_for_people_too(fleet: Cli, file: Path) -> None:
     head, row = fleet("release", "list").out.splitlines()
-    assert head.split() == ["VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256", "WHERE"]
-    assert row.split()[0::3] == ["1.1.0", "2026-02-03T04:05:06Z"]
-    assert row.split()[-1] == "here"
+    assert head.split() == ["VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256", "WHERE", "WITHDRAWN"]
+    assert row.split()[0:4:3] == ["1.1.0", "2026-02-03T04:05:06Z"]
+    assert row.split()[-2:] == ["here", "-"]
     assert release(file)["sha256"] in fleet("release", "show", "1.1.0").out
 
 

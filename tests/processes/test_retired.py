@@ -258,8 +258,8 @@ def test_a_pause_is_stored_and_told_and_holds_no_order_back_that_is_under_way(
             await heard(world, device)
             await world.upgrade()
             marker = await device.ordered()
-            sight = await world.operator.pause("pi-1", True)
-            assert sight.case.record.paused
+            (result,) = await world.operator.pause(["pi-1"], True)
+            assert (result.reason, result.upgrade_id) == (None, marker.upgrade_id)
             assert (await stored(world)).paused
             await device.cut_over(marker)
             await world.phase(P.COMMITTED)
@@ -267,12 +267,14 @@ def test_a_pause_is_stored_and_told_and_holds_no_order_back_that_is_under_way(
             await world.phase(P.SUCCEEDED)
             with pytest.raises(OrderRefused, match="is paused"):
                 await world.upgrade(version="3.0.0")
-            await world.operator.pause("pi-1", False)
+            (result,) = await world.operator.pause(["pi-1"], False)
+            assert (result.reason, result.upgrade_id) == (None, None)
             await world.upgrade(version="3.0.0")
             kinds = [event.kind for event in await world.store.events("pi-1", 0, 100)]
             assert (kinds.count("paused"), kinds.count("resumed")) == (1, 1)
             with pytest.raises(UnknownDevice):
-                await world.operator.pause("pi-2", True)
+                await world.operator.pause(["pi-1", "pi-2"], True)
+            assert not (await stored(world)).paused
 
     in_world(tmp_path, use)
 

@@ -118,6 +118,11 @@ class FleetClient:
     def release(self, version: str) -> bytes:
         return self.get(f"/api/v1/releases/{check_version(version)}")
 
+    def withdraw_release(self, version: str, reason: str | None) -> bytes:
+        """None: take it back."""
+        path = f"/api/v1/releases/{check_version(version)}"
+        return self._send("PATCH", path, json={"withdrawn": reason}).content
+
     def add_release(self, version: str, artifact: BinaryIO) -> tuple[bytes, bool]:
         """Streams the file. False: the operator had these very bytes already."""
         path = f"/api/v1/releases/{check_version(version)}"
@@ -140,6 +145,12 @@ class FleetClient:
 
     def rollback(self, chosen: Chosen) -> bytes:
         return self._post("/api/v1/rollbacks", chosen.document())
+
+    def pause(self, chosen: Chosen) -> bytes:
+        return self._post("/api/v1/pauses", chosen.document())
+
+    def resume(self, chosen: Chosen) -> bytes:
+        return self._post("/api/v1/resumes", chosen.document())
 
     def preflight(self, chosen: Chosen, version: str) -> bytes:
         question = {**chosen.document(), "version": check_version(version)}

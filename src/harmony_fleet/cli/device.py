@@ -8,6 +8,8 @@ from harmony_fleet.cli.arguments import (
     DeviceId,
     UpgradeId,
     Version,
+    all_option,
+    chosen_devices,
     device_argument,
     devices_argument,
     selector_option,
@@ -54,6 +56,41 @@ def label(device: str, labels: tuple[str, ...]) -> None:
     asked, chosen = changes(labels), settings()
     with chosen.connect() as client:
         showing_devices.show_labels(chosen, client.label(device, asked))
+
+
+@device.command()
+@devices_argument
+@selector_option
+@all_option
+def pause(devices: tuple[str, ...], selector: str | None, every: bool) -> None:
+    """Order nothing new of DEVICE..., of those that -l selects, or of --all.
+
+    Until they are resumed: orders are refused meanwhile, and not kept. An upgrade that is under
+    way goes on, and `fleet abort` ends it. A device that is first heard afterwards is not paused.
+    """
+    from harmony_fleet.cli import ordering
+
+    wanted, chosen = chosen_devices(devices, selector, every=every), settings()
+    with chosen.connect() as client:
+        answer = client.pause(wanted)
+    ordering.report_pause(chosen, answer, "paused")
+
+
+@device.command()
+@devices_argument
+@selector_option
+@all_option
+def resume(devices: tuple[str, ...], selector: str | None, every: bool) -> None:
+    """Take the pause of DEVICE..., of those that -l selects, or of --all back.
+
+    In a cluster, what a Device's spec asks for is ordered then.
+    """
+    from harmony_fleet.cli import ordering
+
+    wanted, chosen = chosen_devices(devices, selector, every=every), settings()
+    with chosen.connect() as client:
+        answer = client.resume(wanted)
+    ordering.report_pause(chosen, answer, "resumed")
 
 
 @device.command()

@@ -149,8 +149,10 @@ def releases(found: Sequence[ReleaseView]) -> Table:
                 time_of(release.added_at),
                 release.sha256[:16],
                 place_of(release),
+                printable(release.withdrawn or NOTHING),
             )
         )
         for release in found
     )
-    return Table(("VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256", "WHERE"), tuple(rows))
+    headers = ("VERSION", "SIZE", "PYTHON", "ADDED", "SHA-256", "WHERE", "WITHDRAWN")
+    return Table(headers, tuple(rows))

@@ -56,6 +56,26 @@ def report_abort(settings: Settings, answer: bytes) -> None:
     _judge_refused(settings, results)
 
 
+def report_pause(settings: Settings, answer: bytes, done: str) -> None:
+    """`done`: one word for it. Raises Refused, CommandFailed."""
+    results = read(Results, answer).results
+    if settings.as_json:
+        say_answer(answer)
+    else:
+        for result in results:
+            if result.ordered:
+                say(f"{result.device_id}  {done}{_beside(result)}")
+    if not results:
+        raise CommandFailed("there is no device yet: nothing was changed")
+    _judge_refused(settings, results)
+
+
+def _beside(result: Result) -> str:
+    if not result.upgrade_id:
+        return ""
+    return f"; its upgrade to {printable(result.to_version or NOTHING)} goes on"
+
+
 def _running(settings: Settings, version: str) -> set[str]:
     """Those that need no order: seen to run that version, with nothing under way."""
     with settings.connect() as client:

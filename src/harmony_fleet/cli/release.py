@@ -10,7 +10,7 @@ from harmony_fleet.cli.settings import FleetGroup, settings
 
 @click.group(cls=FleetGroup)
 def release() -> None:
-    """Add agent versions, and look at those that were added."""
+    """Add agent versions, look at those that were added, and withdraw bad ones."""
 
 
 @release.command()
@@ -43,6 +43,29 @@ def add(what: str, url: str | None, sha256: str | None, size: int | None) -> Non
     elsewhere = showing_releases.elsewhere(what, url, sha256, size)
     with chosen.connect() as client:
         showing_releases.refer(chosen, client, what, elsewhere)
+
+
+@release.command()
+@click.argument("version", metavar="VERSION", type=Version())
+@click.option("--reason", metavar="TEXT", help="Why, for whoever would order it.")
+@click.option("--undo", is_flag=True, help="Take the withdrawal back.")
+def withdraw(version: str, reason: str | None, undo: bool) -> None:
+    """Let no new order name VERSION, neither an upgrade nor a rollback.
+
+    Upgrades to it that are under way go on, and devices that run it go on running it; `fleet abort`
+    and `fleet rollback` are for these. Its file stays where it is, and adding it again does not
+    bring it back. Done once more, with another reason, the reason is the new one.
+    """
+    if undo == (reason is not None):
+        raise click.UsageError("Say why by --reason TEXT, or --undo: one of these.")
+    if reason is not None and not reason.strip():
+        raise click.UsageError("--reason is empty: say why, for whoever would order it.")
+    from harmony_fleet.cli import showing_releases
+
+    chosen = settings()
+    with chosen.connect() as client:
+        answer = client.withdraw_release(version, reason and reason.strip())
+        showing_releases.show_withdrawn(chosen, client, answer)
 
 
 @release.command("list")

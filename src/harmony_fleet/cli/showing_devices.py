@@ -82,6 +82,8 @@ def _facts(device: DeviceView) -> Iterator[tuple[str, str]]:
     yield "boot", printable(device.boot_id or NOTHING)
     if device.labels:
         yield "labels", labels_of(device).replace(",", ", ")
+    if device.paused:
+        yield "paused", "nothing new is ordered of it until it is resumed"
     for condition in device.conditions:
         yield "condition", printable(condition)
     if device.upgrade is not None:

@@ -61,6 +61,7 @@ class DeviceView:
     boot_id: str | None = None
     conditions: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    paused: bool = False
     upgrade: UpgradeView | None = None
     """The newest order."""
 
@@ -102,6 +103,8 @@ class ReleaseView:
     added_at: str
     url: str = ""
     stored_here: bool = True
+    withdrawn: str | None = None
+    """Why no new order names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Releases:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an order, or of an abort, for one device."""
+    """What became of an order, an abort or a pause, for one device."""
 
     device_id: str
     ordered: bool

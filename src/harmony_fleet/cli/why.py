@@ -10,7 +10,7 @@ from harmony_fleet.cli.settings import FleetCommand, settings
 @device_argument
 def why(device: str) -> None:
     """What DEVICE runs, what it waits for, and on which evidence."""
-    from harmony_fleet.cli.output import say_answer, say_wrapped
+    from harmony_fleet.cli.output import as_called, called_by, say_answer, say_wrapped
     from harmony_fleet.cli.views import Why, read
     from harmony_fleet.cli.words import paragraph
 
@@ -20,5 +20,6 @@ def why(device: str) -> None:
     if chosen.as_json:
         say_answer(answer)
     else:
-        for line in paragraph(read(Why, answer).text).splitlines():
+        text = as_called(read(Why, answer).text, called_by())
+        for line in paragraph(text).splitlines():
             say_wrapped(line)

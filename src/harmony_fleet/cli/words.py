@@ -93,7 +93,8 @@ def remark(device: DeviceView, *, in_full: bool) -> str:
     Not `in_full`, for where there is little room: a cause has its name only, and what is waited
     for is left to the phase.
     """
-    said = [printable(condition) for condition in device.conditions]
+    said = ["paused"] if device.paused else []
+    said += [printable(condition) for condition in device.conditions]
     upgrade = device.upgrade
     if upgrade is not None and upgrade.cause is not None:
         said.append(cause_in_full(upgrade.cause) if in_full else kind_of(upgrade.cause))

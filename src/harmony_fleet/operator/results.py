@@ -32,8 +32,8 @@ class ReleaseWithdrawn(FleetError):
 
     def __init__(self, version: str, reason: str) -> None:
         super().__init__(
-            f"release {version} was withdrawn: {reason.rstrip('.')}; order another version, or take "
-            f"that back by `fleet release withdraw {version} --undo`"
+            f"release {version} was withdrawn: {reason.rstrip('.')}; order another version, or "
+            f"take that back by `fleet release withdraw {version} --undo`"
         )
 
 
