@@ -49,6 +49,16 @@ def test_an_idle_device() -> None:
     )
 
 
+def test_a_paused_device_is_told_with_what_ends_the_pause_and_what_goes_on() -> None:
+    paused = "It is paused: nothing new is ordered of it until `fleet device resume pi-1`."
+    idle = case()
+    text = said(Seen(replace(idle, record=replace(idle.record, paused=True))))
+    assert text.endswith(f"{paused} No upgrade has been ordered.")
+    busy = case(order(Phase.STAGING))
+    text = said(Seen(replace(busy, record=replace(busy.record, paused=True))))
+    assert f"{paused} It is downloading 2.0.0" in text
+
+
 def test_an_order_for_a_silent_device() -> None:
     assert said(Seen(case(order(Phase.PENDING)), 400.0)) == (
         "pi-1 is silent: its last heartbeat came 6 min ago, one is due every 30 s. As far as is "

@@ -1,9 +1,11 @@
 """`fleet-operator`: the operator in a Kubernetes cluster. Here alone its parts are put together.
 
-`fleet up` is the same operator on one machine, with everything it needs beside it.
+`fleet up` is the same operator on one machine, with everything it needs beside it. What needs the
+cluster's client is loaded once that is known to be installed: it is an extra of the package.
 """
 
 import asyncio
+import importlib.util
 import logging
 import secrets
 import signal
@@ -11,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -37,20 +39,35 @@ from harmony_fleet.operator.config import (
 )
 from harmony_fleet.operator.credentials import KeyPair, device_jwt
 from harmony_fleet.operator.http_server import listen, serving
-from harmony_fleet.operator.kubernetes.cluster import Cluster
-from harmony_fleet.operator.kubernetes.front import Front
-from harmony_fleet.operator.kubernetes.lease import Timing
-from harmony_fleet.operator.kubernetes.replica import Leading, Replica, ReplicaSettings
 from harmony_fleet.operator.loop import Settings
 from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.operator.system import RandomIds, SystemClock
 
+if TYPE_CHECKING:
+    from harmony_fleet.operator.kubernetes.cluster import Cluster
+    from harmony_fleet.operator.kubernetes.replica import Leading, Replica
+
 CLOCK: Final = SystemClock()
 FAILED: Final = 1
 BAD_INPUT: Final = 2
+EXTRA: Final = "harmony-fleet[kubernetes]"
+CLIENT: Final = ("httpx2", "lightkube")
+"""What that extra installs."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 logger = logging.getLogger(__name__)
+
+
+class ClientMissing(FleetError):
+    """The cluster's client is not installed. Nothing was started."""
+
+    kind = "client_missing"
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            f"{library}, which reaches the cluster, is not installed: pip install '{EXTRA}'; on "
+            "one machine without a cluster, `fleet up` is the operator"
+        )
 
 
 class PartEnded(FleetError):
@@ -71,6 +88,7 @@ class PartEnded(FleetError):
 @click.option("--check", is_flag=True, help="Read the configuration, and start nothing.")
 def command(config: Path, check: bool) -> None:
     """The operator of a fleet, in a Kubernetes cluster."""
+    _require_client()
     found = read_config(config)
     if check:
         click.echo(f"{config} can be used")
@@ -92,8 +110,15 @@ def run() -> NoReturn:
         sys.exit(error.exit_code)
     except FleetError as error:
         click.echo(f"fleet-operator: {error}", err=True)
-        sys.exit(BAD_INPUT if isinstance(error, ConfigUnusable) else FAILED)
+        sys.exit(BAD_INPUT if isinstance(error, ConfigUnusable | ClientMissing) else FAILED)
     sys.exit(0)
+
+
+def _require_client() -> None:
+    """Raises ClientMissing."""
+    for library in CLIENT:
+        if importlib.util.find_spec(library) is None:
+            raise ClientMissing(library)
 
 
 async def _until_signalled(config: OperatorConfig) -> None:
@@ -111,6 +136,9 @@ async def _until_signalled(config: OperatorConfig) -> None:
 
 async def _serve(config: OperatorConfig, this: Pod) -> None:
     """Raises FleetError, also where only a part of it has ended."""
+    from harmony_fleet.operator.kubernetes.cluster import Cluster
+    from harmony_fleet.operator.kubernetes.front import Front
+
     api = config.api
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(api.address, api.port))
@@ -134,7 +162,10 @@ async def _serve(config: OperatorConfig, this: Pod) -> None:
             raise _first(errors) from errors
 
 
-def _replica(config: OperatorConfig, this: Pod, cluster: Cluster, port: int) -> Replica:
+def _replica(config: OperatorConfig, this: Pod, cluster: "Cluster", port: int) -> "Replica":
+    from harmony_fleet.operator.kubernetes.lease import Timing
+    from harmony_fleet.operator.kubernetes.replica import Replica, ReplicaSettings
+
     plane, api, election = config.plane, config.api, config.election
     credentials = Credentials.load(plane.credentials)
     endpoint = Endpoint(plane.servers, credentials, "operator", "_INBOX_operator", plane.ca)
@@ -153,7 +184,7 @@ def _replica(config: OperatorConfig, this: Pod, cluster: Cluster, port: int) -> 
     return Replica(cluster, CLOCK, RandomIds(), lambda: Plane(endpoint), settings)
 
 
-def _made(config: OperatorConfig, this: Pod) -> Callable[[Leading], ASGIApp]:
+def _made(config: OperatorConfig, this: Pod) -> "Callable[[Leading], ASGIApp]":
     """What makes the API of one time of leading. Raises ConfigUnusable: a file is not there."""
     plane, api = config.plane, config.api
     token, ca = text_of(api.token), text_of(plane.ca) if plane.ca else ""
@@ -163,7 +194,7 @@ def _made(config: OperatorConfig, this: Pod) -> Callable[[Leading], ASGIApp]:
     def mint(device_id: str, public_key: str, expires: int) -> str:
         return device_jwt(signing, plane.devices_account, device_id, public_key, expires)
 
-    def made(leading: Leading) -> ASGIApp:
+    def made(leading: "Leading") -> ASGIApp:
         services = Services(
             leading.operator,
             leading.store,
