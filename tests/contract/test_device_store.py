@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,29 @@ def test_a_record_that_an_older_operator_stored_is_read_with_defaults(tmp_path: 
             assert order is not None
             assert (order.generation, order.attempt, order.journal_id) == (1, 1, None)
             assert found.record.labels == ()
+            assert not found.record.paused
+
+    asyncio.run(run())
+
+
+OF_A_RELEASE_OF_BEFORE = b"""{"version":"1.0.0","artifact_name":"a","size_bytes":7,
+"sha256":"%s","python":">=3.11","added_at":"2026-01-01T00:00:00Z"}""" % (b"a" * 64)
+
+
+def test_a_release_that_an_older_operator_stored_is_not_withdrawn_and_can_be(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with SqliteStore(tmp_path / "fleet.db", FixedClock()) as store:
+            await store.add_release(store_suite.release())
+            with sqlite3.connect(tmp_path / "fleet.db") as db:
+                db.execute("UPDATE release SET record = ?", (OF_A_RELEASE_OF_BEFORE,))
+            db.close()
+            before = await store.release("1.0.0")
+            assert before is not None
+            assert before.withdrawn is None
+            after = replace(before, withdrawn="it eats memory")
+            assert await store.withdraw_release("1.0.0", "it eats memory") == after
 
     asyncio.run(run())
 

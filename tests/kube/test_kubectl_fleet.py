@@ -162,10 +162,111 @@ def test_each_rule_of_the_documented_role_is_needed_and_each_refusal_says_what_f
             ("upgrade", "pi-1", "--to", "1.1.0"),
             ("device", "label", "pi-1", "a=b"),
             ("release", "add", str(artifact(tmp_path / "agent", "5.0.0"))),
+            ("release", "withdraw", "1.1.0", "--reason", "none"),
+            ("device", "pause", "pi-1"),
         ):
             assert (await asyncio.to_thread(user.error, *words))["kind"] == "forbidden", words
 
     with_an_operator(cluster, namespace, tmp_path, address, use)
+
+
+def test_a_pause_is_the_same_wish_by_the_command_line_and_in_the_device(
+    cluster: KubeCluster, namespace: str, tmp_path: Path, address: str
+) -> None:
+    async def use(user: User) -> None:
+        fleet = user.fleet
+
+        def spec() -> dict[str, Any]:
+            found: dict[str, Any] = fleet.device("pi-1")["spec"]
+            return found
+
+        def shown() -> bool:
+            return bool(user.document("device", "show", "pi-1")["paused"])
+
+        async def patch(**spec: Any) -> None:
+            words = ("patch", "device", "pi-1", "--type=merge", "-p", json.dumps({"spec": spec}))
+            await fleet.run(*words)
+
+        await asyncio.to_thread(fleet.add_releases)
+        ran = await asyncio.to_thread(user, "device", "pause", "pi-1")
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "pi-1  paused\n", "")
+        assert spec()["paused"] is True
+        refused = await asyncio.to_thread(user, "upgrade", "pi-1", "--to", "1.1.0")
+        assert refused.returncode == 2
+        assert "`kubectl fleet device resume pi-1`" in refused.stderr
+        assert "version" not in spec()
+        await patch(version="1.1.0")
+        await fleet.until(lambda: fleet.condition("pi-1", "Ready").get("reason") == "Paused")
+
+        let_go = asyncio.Event()
+        fleet.light.devices["pi-1"].executor.holds["self_test"] = let_go
+        await patch(paused=False)
+        await fleet.until(lambda: fleet.phase("pi-1") == "Verifying")
+        assert not await asyncio.to_thread(shown)
+        ran = await asyncio.to_thread(user, "device", "pause", "-l", "!ring")
+        assert ran.stdout == "pi-1  paused; its upgrade to 1.1.0 goes on\n"
+        await patch(paused=False)
+        let_go.set()
+        await fleet.run("wait", "--for=condition=Ready", "device/pi-1", "--timeout=60s")
+        assert fleet.light.devices["pi-1"].running == "1.1.0"
+        assert not spec().get("paused", False), "kubectl said so last"
+
+        await patch(paused=True)
+        await fleet.until(shown)
+        ran = await asyncio.to_thread(user, "device", "resume", "--all")
+        assert (ran.returncode, ran.stdout) == (0, "pi-1  resumed\n")
+        assert not spec().get("paused", False)
+
+    with_an_operator(cluster, namespace, tmp_path, address, use, "http")
+
+
+def test_a_withdrawal_is_the_same_wish_by_the_command_line_and_in_the_release(
+    cluster: KubeCluster, namespace: str, tmp_path: Path, address: str
+) -> None:
+    async def use(user: User) -> None:
+        fleet, why = user.fleet, "it eats the disk"
+
+        def spec() -> dict[str, Any]:
+            found = json.loads(fleet.kubectl("get", "agentrelease", "1.1.0", "-o", "json"))
+            return dict(found["spec"])
+
+        async def patch(withdrawn: dict[str, str] | None) -> None:
+            document = json.dumps({"spec": {"withdrawn": withdrawn}})
+            await fleet.run("patch", "agentrelease", "1.1.0", "--type=merge", "-p", document)
+
+        await asyncio.to_thread(fleet.add_releases)
+        before = spec()
+        ran = await asyncio.to_thread(user, "release", "withdraw", "1.1.0", "--reason", why)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert spec() == before | {"withdrawn": {"reason": why}}
+        refused = await asyncio.to_thread(user, "upgrade", "pi-1", "--to", "1.1.0")
+        assert refused.returncode == 2
+        assert f"release 1.1.0 was withdrawn: {why}" in refused.stderr
+        file = before["artifacts"][0]
+        elsewhere = ("--url", "https://files.example/a", "--sha256", file["sha256"])
+        words = ("release", "add", "1.1.0", *elsewhere, "--size", str(file["sizeBytes"]))
+        ran = await asyncio.to_thread(user, *words)
+        assert ran.returncode == 0, ran.stderr
+        assert "it is withdrawn all the same" in ran.stderr
+        assert spec()["withdrawn"] == {"reason": why}
+        assert spec()["artifacts"][0]["url"] == "https://files.example/a"
+
+        await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.1.0")
+        await fleet.until(
+            lambda: fleet.condition("pi-1", "Stalled").get("reason") == "ReleaseWithdrawn"
+        )
+        await patch(None)
+        await fleet.run("wait", "--for=condition=Ready", "device/pi-1", "--timeout=60s")
+        assert fleet.light.devices["pi-1"].running == "1.1.0"
+
+        await patch({"reason": why})
+        shown = await asyncio.to_thread(user.document, "release", "show", "1.1.0")
+        assert shown["withdrawn"] == why
+        ran = await asyncio.to_thread(user, "release", "withdraw", "1.1.0", "--undo")
+        assert (ran.returncode, ran.stdout) == (0, "release 1.1.0 may be ordered again\n")
+        assert "withdrawn" not in spec()
+
+    with_an_operator(cluster, namespace, tmp_path, address, use, "http")
 
 
 def test_the_operator_is_told_apart_from_what_stands_before_it(
