@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm bench bench-device agent format reference manifests clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm kube-assets e2e-kube bench bench-device agent format reference manifests clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,7 +19,7 @@ demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-
 	@$(VENV)/python -m demo --without "$(PROTECTION)"
 
 test: .venv/ready ## all tests but the long ones, under 6 minutes
-	@$(VENV)/python -m pytest -q -n 3 --dist worksteal -m "not e2e and not machines"
+	@$(VENV)/python -m pytest -q -n 3 --dist worksteal -m "not e2e and not machines and not kube"
 
 test-full: .venv/ready ## every kill, damage and power cut, alone and in pairs: a quarter of an hour
 	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 4 --dist worksteal tests/matrix
@@ -61,6 +61,12 @@ check: .venv/ready ## lint, format, types, import rules, generated files
 format: .venv/ready ## format the code
 	@$(VENV)/ruff check --fix-only --quiet src tests demo benchmarks soak storm docs
 	@$(VENV)/ruff format --quiet src tests demo benchmarks soak storm docs
+
+kube-assets: .venv/ready ## build the API server, etcd, kubectl and helm of e2e-kube: ten minutes, once
+	@$(VENV)/python scripts/kube-assets
+
+e2e-kube: .venv/ready ## the operator in a cluster: a real API server, real manifests, kubectl; after kube-assets
+	@$(VENV)/python -m pytest -q -n 2 --dist worksteal tests/kube
 
 reference: .venv/ready ## generate the state diagram, the references in docs/, the manual page, and the CRDs
 	@$(VENV)/python docs/diagram.py

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import ACCOUNT, KubeFleet, in_fleet
+
+pytestmark = pytest.mark.kube
 
 HELD = "self_test"
 """Where a device waits in the middle of an upgrade, until it is let go."""

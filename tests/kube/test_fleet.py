@@ -3,8 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet
+
+pytestmark = pytest.mark.kube
 
 
 def test_a_device_appears_by_itself_and_runs_what_its_spec_says(

@@ -13,6 +13,8 @@ import yaml
 from tests.kube.api_server import KubeCluster, kube_cluster
 from tests.kube.chart import CHART, KUSTOMIZE, NAME, PLANE, ROOT, Document, values_file
 
+pytestmark = pytest.mark.kube
+
 DEVICE = json.dumps(
     {
         "apiVersion": "harmony-fleet.dev/v1alpha1",

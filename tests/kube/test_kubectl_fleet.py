@@ -21,6 +21,8 @@ from tests.processes.api_world import artifact
 
 from harmony_fleet.messaging.trust import plane_context
 
+pytestmark = pytest.mark.kube
+
 PAGE = Path(__file__).resolve().parents[2] / "docs/kubectl-fleet.md"
 USER = "user"
 

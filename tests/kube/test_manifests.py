@@ -28,6 +28,8 @@ from tests.kube.chart import (
 from harmony_fleet.embedded.plane_keys import make_plane_keys
 from harmony_fleet.operator.config import OperatorConfig, read_config
 
+pytestmark = pytest.mark.kube
+
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 EXPLAINED_BY_KUBERNETES = {

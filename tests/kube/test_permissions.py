@@ -12,6 +12,8 @@ from tests.kube.chart import PLANE, Values, as_list, rendered
 from tests.kube.fleet import KubeFleet, kube_fleet
 from tests.processes.light_fleet import LIMITS
 
+pytestmark = pytest.mark.kube
+
 RBAC = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 ANYBODY = {"selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews"}
 

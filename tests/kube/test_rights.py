@@ -11,6 +11,8 @@ import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import ACCOUNT, KubeFleet, in_fleet, role_rules
 
+pytestmark = pytest.mark.kube
+
 OURS = "harmony-fleet.dev"
 LIST = (OURS, "devices", "list")
 """Only where the API server streams no lists."""

@@ -4,8 +4,11 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet
+
+pytestmark = pytest.mark.kube
 
 
 async def up(fleet: KubeFleet, *devices: str) -> None:
