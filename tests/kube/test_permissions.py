@@ -25,6 +25,7 @@ DEVICES = {
 """Wherever Devices may be."""
 OWN = {
     "agentreleases.harmony-fleet.dev": "create get list patch watch",
+    "agentreleases.harmony-fleet.dev/status": "update",
     "leases.coordination.k8s.io": "create",
     "leases.coordination.k8s.io harmony-fleet": "get update",
 }

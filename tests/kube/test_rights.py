@@ -28,6 +28,7 @@ NEEDED = [
     (OURS, "agentreleases", "watch"),
     (OURS, "agentreleases", "create"),
     (OURS, "agentreleases", "patch"),
+    (OURS, "agentreleases/status", "update"),
     ("coordination.k8s.io", "leases", "get"),
     ("coordination.k8s.io", "leases", "create"),
     ("coordination.k8s.io", "leases", "update"),

@@ -107,7 +107,10 @@ def test_the_defaults_are_those_that_are_meant() -> None:
             "status.past[].desired": "run",
             "status.past[].retry": False,
         },
-        "AgentRelease": {"spec.artifacts[].platform": "noarch"},
+        "AgentRelease": {
+            "spec.artifacts[].platform": "noarch",
+            "status": {"observedGeneration": -1},
+        },
     }
 
 
@@ -133,10 +136,9 @@ def test_lists_that_have_a_key_are_merged_by_it() -> None:
             assert has_one, f"{place}: an entry may be without its key {key}"
 
 
-def test_only_what_has_a_status_has_the_subresource() -> None:
-    assert DEVICES["spec"]["versions"][0]["subresources"] == {"status": {}}
-    assert RELEASES["spec"]["versions"][0]["subresources"] == {}
-    assert "status" not in root(RELEASES)["properties"]
+def test_a_status_is_a_subresource_so_that_who_writes_specs_does_not_write_it() -> None:
+    for one in (DEVICES, RELEASES):
+        assert one["spec"]["versions"][0]["subresources"] == {"status": {}}
 
 
 @pytest.mark.parametrize("definition", [DEVICES, RELEASES], ids=["devices", "releases"])
@@ -171,7 +173,10 @@ def test_what_is_required_is_what_cannot_be_read_without() -> None:
 
 @pytest.mark.parametrize(
     ("definition", "place"),
-    [(DEVICES, ""), (DEVICES, "spec"), (RELEASES, "spec"), (RELEASES, "spec.artifacts[]")],
+    [
+        *((DEVICES, ""), (DEVICES, "spec")),
+        *((RELEASES, ""), (RELEASES, "spec"), (RELEASES, "spec.artifacts[]")),
+    ],
 )
 def test_each_rule_says_what_it_demands(definition: Schema, place: str) -> None:
     rules = at(definition, place)["x-kubernetes-validations"]
@@ -186,6 +191,15 @@ def test_what_a_rule_looks_at_has_a_bound_so_that_its_cost_has_one() -> None:
         assert schema["maxLength"] == 63
     assert at(RELEASES, "spec.artifacts")["maxItems"] == 1
     assert at(DEVICES, "spec.labels")["maxProperties"] == 64
+
+
+@given(VERSIONS)
+@example("1.0.0-RC.1")
+@example("1.0.0--.a")
+def test_a_release_that_could_be_called_as_its_version_must_be(version: str) -> None:
+    named = re.search(r"'(\^.*\$)'", root(RELEASES)["x-kubernetes-validations"][0]["rule"])
+    assert named
+    assert bool(re.search(named[1], version)) == (object_name(version) == version)
 
 
 @given(VERSIONS)

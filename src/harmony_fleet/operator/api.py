@@ -50,6 +50,7 @@ _STATUS: Final = {
     "not_declared": 409,
     "order_refused": 409,
     "release_exists": 409,
+    "release_refused": 409,
     "release_withdrawn": 409,
     "too_large": 413,
 }

@@ -13,7 +13,13 @@ from harmony_fleet.operator.coordinator import AlreadyRuns, Case, OrderRefused, 
 from harmony_fleet.operator.events import AbortOrdered, Ordered, PauseOrdered
 from harmony_fleet.operator.ports import Clock, DeviceStore, Ids, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Release
-from harmony_fleet.operator.results import NothingSelected, ReleaseWithdrawn, UnknownRelease, Wanted
+from harmony_fleet.operator.results import (
+    NothingSelected,
+    ReleaseRefused,
+    ReleaseWithdrawn,
+    UnknownRelease,
+    Wanted,
+)
 from harmony_fleet.operator.way_back import way_back
 
 
@@ -59,7 +65,7 @@ class Orders:
     async def upgrades(
         self, wanted: Wanted | None, version: str, retry: bool, replace: bool
     ) -> dict[str, Ordered]:
-        """None: every device. Raises UnknownRelease, ReleaseWithdrawn.
+        """None: every device. Raises UnknownRelease, ReleaseWithdrawn, ReleaseRefused.
 
         For named devices UnknownDevice, OrderRefused as well; what is ordered of all devices, or
         of those selected, may still be refused by some.
@@ -148,7 +154,7 @@ class Orders:
         return busy
 
     async def _release(self, version: str) -> Release:
-        """Raises UnknownRelease, ReleaseWithdrawn."""
+        """Raises UnknownRelease, ReleaseWithdrawn, ReleaseRefused."""
         release = await self._store.release(version)
         if release is None:
             raise UnknownRelease(
@@ -167,7 +173,9 @@ class Orders:
 
 
 def _usable(release: Release) -> Release:
-    """Raises ReleaseWithdrawn."""
+    """Raises ReleaseWithdrawn, ReleaseRefused."""
     if release.withdrawn is not None:
         raise ReleaseWithdrawn(release.version, release.withdrawn)
+    if release.refused is not None:
+        raise ReleaseRefused(release.version, release.refused)
     return release

@@ -84,6 +84,8 @@ class Release:
     """Where the file is, on a server that is not ours; None: below `/artifacts`."""
     withdrawn: str | None = None
     """Why no order names it any more; None: any may."""
+    refused: str | None = None
+    """Why none can as it stands, which only a store says that others write to; None: any can."""
 
     def url_below(self, artifact_base_url: str) -> str:
         """Where a device downloads it."""

@@ -37,6 +37,15 @@ class ReleaseWithdrawn(FleetError):
         )
 
 
+class ReleaseRefused(FleetError):
+    """That version is described in a way that nothing can be ordered by. Nothing was changed."""
+
+    kind = "release_refused"
+
+    def __init__(self, version: str, reason: str) -> None:
+        super().__init__(f"release {version} cannot be ordered: {reason}")
+
+
 class NothingSelected(FleetError):
     """No device has such labels. Nothing was changed."""
 

@@ -31,7 +31,7 @@ from harmony_fleet.operator.kubernetes.wants import GiveAbort, GiveOrder, Settle
 from harmony_fleet.operator.kubernetes.work_queue import WorkQueue
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import Clock, StoreError, Versioned
-from harmony_fleet.operator.results import ReleaseWithdrawn, UnknownRelease
+from harmony_fleet.operator.results import ReleaseRefused, ReleaseWithdrawn, UnknownRelease
 from harmony_fleet.operator.views import Condition, online, waits_for
 from harmony_fleet.operator.views import conditions as trouble
 from harmony_fleet.operator.write_behind import WriteBehind
@@ -45,6 +45,9 @@ LOOK_S: Final = 2.0
 """Between two looks at which devices are heard."""
 PATIENCE_S: Final = 90.0
 """After its start an operator calls nobody silent: three intervals of the longest usual ones."""
+ON_ITS_WAY_S: Final = 10.0
+"""A release that a Device asks for may be applied in one go with it, and after it."""
+_UNKNOWN: Final = "UnknownRelease"
 
 
 class Driver:
@@ -63,6 +66,8 @@ class Driver:
         self._queue: WorkQueue[Key] = WorkQueue()
         self._releases = releases
         self._began_s = clock.monotonic()
+        self._missed: dict[Key, tuple[str, float]] = {}
+        """Which release a Device asks for that was not there, and since when."""
         devices.mirror.on_change(self._queue.add)
         releases.on_change(self._release_changed)
 
@@ -81,10 +86,11 @@ class Driver:
                 worker.cancel()
             await asyncio.wait(workers)
 
-    def _release_changed(self, _key: Key) -> None:
-        """Whoever waits for a release may have it now."""
+    def _release_changed(self, key: Key) -> None:
+        """Whoever waits for it may have it now."""
         for device in self._devices.mirror:
-            if _stalled_by(device):
+            asks = object_name(device.spec.version) == key[1]
+            if asks and (_waits(device) or key_of(device) in self._missed):
                 self._queue.add(key_of(device))
 
     async def _look_around(self) -> None:
@@ -158,6 +164,7 @@ class Driver:
 
     async def _gone(self, key: Key) -> None:
         _space, name = key
+        self._missed.pop(key, None)
         for sight in self._operator.sights():
             device_id = sight.case.record.device_id
             if object_name(device_id) == name and self._devices.of(device_id) is None:
@@ -176,7 +183,7 @@ class Driver:
         decision = decide(asked_of(device), sight.case.record)
         match decision:
             case GiveOrder(version, retry):
-                return await self._order(name, version, retry)
+                return await self._order(device, version, retry)
             case GiveAbort():
                 return await self._abort(name)
             case Wait() | Settled():
@@ -184,13 +191,16 @@ class Driver:
             case _:
                 assert_never(decision)
 
-    async def _order(self, name: str, version: str, retry: bool) -> Obstacle | None:
+    async def _order(self, device: Device, version: str, retry: bool) -> Obstacle | None:
+        names = [device_id_of(device)]
         try:
-            (result,) = await self._operator.upgrade([name], version, retry, replace=True)
+            (result,) = await self._operator.upgrade(names, version, retry, replace=True)
         except UnknownRelease:
-            return Obstacle("UnknownRelease", f"there is no AgentRelease of version {version}")
+            return self._unknown(device, version)
         except ReleaseWithdrawn as refusal:
             return Obstacle("ReleaseWithdrawn", str(refusal))
+        except ReleaseRefused as refusal:
+            return Obstacle("ReleaseRefused", str(refusal))
         except OrderRefused as refusal:
             return Obstacle("OrderRefused", str(refusal))
         if result.reason is None:
@@ -198,6 +208,19 @@ class Driver:
         if result.kind == OrderRefused.kind:
             return Obstacle("OrderRefused", result.reason)
         raise StoreError(result.reason)
+
+    def _unknown(self, device: Device, version: str) -> Obstacle | None:
+        """Not at once: whoever waits for the Device would take Stalled for its end."""
+        key, now_s = key_of(device), self._clock.monotonic()
+        missed, since_s = self._missed.get(key, ("", now_s))
+        if missed != version:
+            self._missed[key] = (version, now_s)
+            since_s = now_s
+        left_s = since_s + ON_ITS_WAY_S - now_s
+        if left_s <= 0 or _stalled_by(device) == _UNKNOWN:
+            return Obstacle(_UNKNOWN, f"there is no AgentRelease of version {version}")
+        self._queue.add_later(key, left_s)
+        return None
 
     async def _abort(self, name: str) -> Obstacle | None:
         try:
@@ -216,6 +239,16 @@ class Driver:
 
 def _stalled_by(device: Device) -> str | None:
     """The reason why it is stalled; None: it is not."""
+    return _reason(device, "Stalled")
+
+
+def _waits(device: Device) -> bool:
+    """For a release, as far as its status knows."""
+    return _stalled_by(device) is not None or _reason(device, "Reconciling") == "Ordering"
+
+
+def _reason(device: Device, kind: str) -> str | None:
+    """Of that condition; None: it does not hold."""
     found = device.status.conditions if device.status else ()
-    stalled = (one.reason for one in found if one.type == "Stalled" and one.status == "True")
-    return next(stalled, None)
+    held = (one.reason for one in found if one.type == kind and one.status == "True")
+    return next(held, None)

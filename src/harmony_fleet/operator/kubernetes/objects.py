@@ -62,7 +62,9 @@ class Metadata(Wire, frozen=True):
 class Condition(Wire, frozen=True, kw_only=True):
     """As in metav1."""
 
-    type: Annotated[str, Meta(description="Ready, Reconciling, Stalled, Online.", max_length=64)]
+    type: Annotated[
+        str, Meta(description="Ready, Reconciling, Stalled or, of a Device, Online.", max_length=64)
+    ]
     status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether it holds.")]
     reason: Annotated[str, Meta(description="One word, for programs.", max_length=128)]
     message: Annotated[str, Meta(description="A sentence, for people.", max_length=MAX_MESSAGE)] = (
@@ -296,6 +298,21 @@ class AgentReleaseSpec(Wire, frozen=True):
     ] = None
 
 
+class AgentReleaseStatus(Wire, frozen=True):
+    """Whether it can be ordered. Written by the operator alone."""
+
+    observed_generation: Annotated[
+        int,
+        Meta(
+            description="The metadata.generation that the conditions are about.",
+            extra_json_schema=_INT64,
+        ),
+    ] = -1
+    conditions: Annotated[
+        tuple[Condition, ...], Meta(description="How it stands, in kstatus' words.")
+    ] = ()
+
+
 _VERBS: Final = ["delete", "get", "global_list", "list", "patch", "post", "put", "watch"]
 
 
@@ -339,12 +356,18 @@ class AgentRelease(Wire, NamespacedResourceG, frozen=True, kw_only=True):
     kind: str = ""
     metadata: Metadata = Metadata()
     spec: AgentReleaseSpec
+    status: AgentReleaseStatus | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "apiVersion", API_VERSION)
         force_setattr(self, "kind", "AgentRelease")
 
 
+class AgentReleaseUnderStatus(AgentRelease, NamespacedSubResource, frozen=True, kw_only=True):
+    """Its status alone, as it is written."""
+
+
 Device._api_info = _info("Device", "devices")
 DeviceUnderStatus._api_info = _status_info("Device", "devices")
 AgentRelease._api_info = _info("AgentRelease", "agentreleases")
+AgentReleaseUnderStatus._api_info = _status_info("AgentRelease", "agentreleases")

@@ -125,7 +125,16 @@ def release_of(one: AgentRelease) -> Release:
         added_at=metadata.annotations.get(ADDED_AT, metadata.creation_timestamp),
         url=file.url or None,
         withdrawn=spec.withdrawn.reason if spec.withdrawn else None,
+        refused=_refusal(one),
     )
+
+
+def _refusal(one: AgentRelease) -> str | None:
+    """Of what stands there now; None: it can be ordered, or nobody has looked at it yet."""
+    told = one.status.conditions if one.status else ()
+    stalled = (each for each in told if each.type == "Stalled" and each.status == "True")
+    now = (each.message for each in stalled if each.observed_generation == one.metadata.generation)
+    return next(now, None)
 
 
 def spec_of(release: Release) -> AgentReleaseSpec:

@@ -63,7 +63,7 @@ def rendered(device: objects.Device, news: News, now: str) -> objects.DeviceStat
         current_version=record.current_version,
         heartbeat=_HEARTBEAT[presence],
         upgrade=upgrade_of(record.order) if record.order else None,
-        conditions=tuple(_dated(s, was, generation, now) for s in conditions(seen)),
+        conditions=dated(conditions(seen), was.conditions, generation, now),
         past=tuple(map(upgrade_of, record.past)),
         highest_generation=record.highest,
         journal_id=record.journal_id,
@@ -74,9 +74,18 @@ def rendered(device: objects.Device, news: News, now: str) -> objects.DeviceStat
     )
 
 
-def _dated(state: State, was: objects.DeviceStatus, generation: int, now: str) -> objects.Condition:
+def dated(
+    states: Sequence[State], was: Sequence[objects.Condition], generation: int, now: str
+) -> tuple[objects.Condition, ...]:
+    """Each with the time since which its status is what it is."""
+    return tuple(_dated(state, was, generation, now) for state in states)
+
+
+def _dated(
+    state: State, was: Sequence[objects.Condition], generation: int, now: str
+) -> objects.Condition:
     word: Literal["True", "False"] = "True" if state.status else "False"
-    before = next((one for one in was.conditions if one.type == state.type), None)
+    before = next((one for one in was if one.type == state.type), None)
     since = before.last_transition_time if before and before.status == word else now
     return objects.Condition(
         type=state.type,

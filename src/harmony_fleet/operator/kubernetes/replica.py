@@ -1,8 +1,8 @@
 """One replica of the operator in a cluster: mirrors, election, and what a leader runs.
 
 What every replica does: keep the mirrors, and stand for election. What the leader alone does: the
-operator's loop, the driver, the Events. Each time of leading begins with an operator that has seen
-nothing yet.
+operator's loop, the driver, the releases' intake, the Events. Each time of leading begins with an
+operator that has seen nothing yet.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.operator.kubernetes.cluster import Cluster
 from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.driver import Driver
+from harmony_fleet.operator.kubernetes.intake import Intake
 from harmony_fleet.operator.kubernetes.lease import Elector, Timing
 from harmony_fleet.operator.kubernetes.leases import KubernetesLease
 from harmony_fleet.operator.kubernetes.mirror import Mirror, Mirrored
@@ -123,11 +124,12 @@ class Replica:
         )
         behind.lost = operator.list_soon
         driver = Driver(operator, store, behind, self.devices, self._releases, self._clock)
+        intake = Intake(self._cluster, self.devices.mirror, self._releases, self._clock)
         try:
             await plane.start()
             self._leading = Leading(operator, behind, plane)
             async with asyncio.TaskGroup() as group:
-                for part in (operator.run, driver.run, recorder.run):
+                for part in (operator.run, driver.run, intake.run, recorder.run):
                     group.create_task(part())
         finally:
             self._leading = None

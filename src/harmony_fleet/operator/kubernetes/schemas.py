@@ -39,6 +39,10 @@ _NAMED_ALIKE: Final = (
     "!has(self.spec) || !has(self.spec.deviceId) || "
     "self.spec.deviceId.contains('_') || self.spec.deviceId == self.metadata.name"
 )
+_AS_ITS_VERSION: Final = (
+    "self.metadata.name == self.spec.version || !self.spec.version.matches("
+    "'^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')"
+)
 _SAME_DEVICE: Final = (
     "(has(self.deviceId) ? self.deviceId : '') == (has(oldSelf.deviceId) ? oldSelf.deviceId : '')"
 )
@@ -113,11 +117,14 @@ AGENT_RELEASE: Final = Kind(
     (
         Column("Version", ".spec.version"),
         Column("Size", ".spec.artifacts[0].sizeBytes", "integer"),
-        Column("SHA256", ".spec.artifacts[0].sha256", priority=1),
-        Column("Withdrawn", ".spec.withdrawn.reason"),
+        Column("Ready", _condition("Ready", "status")),
+        Column("Reason", _condition("Ready", "reason")),
         Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("SHA256", ".spec.artifacts[0].sha256", priority=1),
+        Column("Message", _condition("Ready", "message"), priority=1),
     ),
     {
+        "": ((_AS_ITS_VERSION, "an AgentRelease is called as its version, such as 1.2.0"),),
         "spec": (
             ("self.version == oldSelf.version", "a release's version never changes"),
             (
