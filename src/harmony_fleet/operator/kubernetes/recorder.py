@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -59,12 +59,11 @@ class Recorder:
         self._some = asyncio.Event()
 
     def told(self, device: Device, happenings: Sequence[Happening]) -> None:
-        for happening in happenings:
-            if reason := _reason(device, happening):
-                good = reason == AgentUpgradePhase.SUCCEEDED
-                note = happening.sentence[:_MAX_NOTE]
-                self._waiting.append(_Note(_reference(device), reason, note, good))
-                self._some.set()
+        for reason, happening in worth_telling(device, happenings):
+            good = reason == AgentUpgradePhase.SUCCEEDED
+            note = happening.sentence[:_MAX_NOTE]
+            self._waiting.append(_Note(_reference(device), reason, note, good))
+            self._some.set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -107,12 +106,24 @@ class Recorder:
         )
 
 
-def _reason(device: Device, happening: Happening) -> str | None:
-    """One word; None: it is no Event."""
+def worth_telling(
+    device: Device, happenings: Sequence[Happening]
+) -> Iterator[tuple[str, Happening]]:
+    """Each with its reason, one word. Of phases stored in one go the last is the one it is in."""
+    end = _end(device, happenings)
+    for happening in happenings:
+        if reason := _NEEDS_A_PERSON.get(happening.kind):
+            yield reason, happening
+        elif device.status and device.status.upgrade and happening is end:
+            yield device.status.upgrade.phase, happening
+
+
+def _end(device: Device, happenings: Sequence[Happening]) -> Happening | None:
     upgrade = device.status.upgrade if device.status else None
-    if happening.kind == "phase" and upgrade and upgrade.upgrade_id == happening.upgrade_id:
-        return upgrade.phase if AgentUpgradePhase(upgrade.phase).final else None
-    return _NEEDS_A_PERSON.get(happening.kind)
+    if upgrade is None or not AgentUpgradePhase(upgrade.phase).final:
+        return None
+    phases = (one for one in reversed(happenings) if one.kind == "phase")
+    return next((one for one in phases if one.upgrade_id == upgrade.upgrade_id), None)
 
 
 def _reference(device: Device) -> ObjectReference:
