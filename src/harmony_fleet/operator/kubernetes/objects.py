@@ -26,18 +26,32 @@ _VERSION: Final = (
     r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})"
     r"(-([0-9A-Za-z-]+\.)*[0-9A-Za-z-]*[0-9A-Za-z])?$"
 )
+_SHA256: Final = "^[0-9a-f]{64}$"
+_LABEL: Final = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _INT64: Final = {"format": "int64"}
+SENTENCE: Final = "x-sentence"
+"""What a person reads who wrote what the pattern does not take; else it is the pattern itself."""
 
-Version = Annotated[
-    str, Meta(description="SemVer without build metadata.", pattern=_VERSION, max_length=63)
-]
-Sha256 = Annotated[str, Meta(description="Lower-case hexadecimal.", pattern="^[0-9a-f]{64}$")]
+
+def _or(sentence: str) -> dict[str, str]:
+    return {SENTENCE: sentence}
+
+
+_NO_VERSION: Final = _or("a version is SemVer without build metadata, such as 1.4.0 or 2.0.0-rc.1")
 Short = Annotated[str, Meta(max_length=64)]
-Time = Annotated[str, Meta(description="RFC 3339, UTC.", max_length=40)]
-SizeBytes = Annotated[int, Meta(description="Exactly.", ge=1, extra_json_schema=_INT64)]
-Count = Annotated[int, Meta(extra_json_schema=_INT64)]
+SizeBytes = Annotated[
+    int, Meta(description="How many bytes it has, exactly.", ge=1, extra_json_schema=_INT64)
+]
 LabelValue = Annotated[
-    str, Meta(pattern="^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)
+    str,
+    Meta(
+        pattern=_LABEL,
+        max_length=63,
+        extra_json_schema=_or(
+            "a label's value is of letters, digits, '-', '_' and '.', with a letter or a digit at "
+            "both ends, or empty"
+        ),
+    ),
 ]
 
 
@@ -88,15 +102,21 @@ class DeviceSpec(Wire, frozen=True):
             "an underscore. Never changed.",
             pattern="^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$",
             max_length=63,
+            extra_json_schema=_or(
+                "a device id is of small letters, digits, '-' and '_', with a letter or a digit at "
+                "both ends"
+            ),
         ),
     ] = ""
     version: Annotated[
         str,
         Meta(
-            description="The agent's version that the device shall run: that of an AgentRelease. "
-            "Without one, nothing is ordered.",
+            description="The agent's version that the device shall run, such as 1.4.0: that of an "
+            "AgentRelease. Without one, nothing is ordered. The device runs it once the condition "
+            "Ready is True; where Stalled is, its message says why not.",
             pattern=_VERSION,
             max_length=63,
+            extra_json_schema=_NO_VERSION,
         ),
     ] = ""
     retry: Annotated[
@@ -112,7 +132,10 @@ class DeviceSpec(Wire, frozen=True):
     ] = False
     labels: Annotated[
         dict[str, LabelValue],
-        Meta(description="What the device is chosen by.", max_length=LABELS_KEPT),
+        Meta(
+            description="What selectors choose the device by, as `fleet upgrade --selector` does.",
+            max_length=LABELS_KEPT,
+        ),
     ] = {}
 
 
@@ -121,7 +144,9 @@ class Artifact(Wire, frozen=True):
 
     url: Annotated[str, Meta(description="Where the device downloads it.", max_length=2048)]
     size_bytes: SizeBytes
-    sha256: Sha256
+    sha256: Annotated[
+        str, Meta(description="Of its bytes, in lower-case hexadecimal.", pattern=_SHA256)
+    ]
 
 
 class Cause(Wire, frozen=True):
@@ -164,9 +189,13 @@ class Upgrade(Wire, frozen=True, kw_only=True):
     since: Annotated[
         str, Meta(description="When the phase was entered. RFC 3339, UTC.", max_length=40)
     ]
-    ordered_at: Time
+    ordered_at: Annotated[str, Meta(description="RFC 3339, UTC.", max_length=40)]
     generation: Annotated[
-        int, Meta(description="Of the order, for the device.", extra_json_schema=_INT64)
+        int,
+        Meta(
+            description="Of the order: the device takes none that is not above the one before.",
+            extra_json_schema=_INT64,
+        ),
     ]
     desired: Annotated[Literal["run", "abort"], Meta(description="Whether to go on with it.")] = (
         "run"
@@ -175,7 +204,12 @@ class Upgrade(Wire, frozen=True, kw_only=True):
         bool, Meta(description="Tried again although this version failed here before.")
     ] = False
     attempt: Annotated[
-        int, Meta(description="Of the device at this order.", extra_json_schema=_INT64)
+        int,
+        Meta(
+            description="1 for the device's first; a restart while staging or verifying begins "
+            "the next.",
+            extra_json_schema=_INT64,
+        ),
     ] = 0
     artifact: Artifact
     cause: Cause | None = None
@@ -185,12 +219,15 @@ class Upgrade(Wire, frozen=True, kw_only=True):
 
 
 class HistoryEntry(Wire, frozen=True):
-    at: Time
-    kind: Annotated[str, Meta(description="Stable, for programs.", max_length=64)]
-    sentence: Annotated[str, Meta(description="For people.", max_length=MAX_MESSAGE)]
+    """Something that happened to the device."""
+
+    at: Annotated[str, Meta(description="When. RFC 3339, UTC.", max_length=40)]
+    kind: Annotated[str, Meta(description="What it was, in one word for programs.", max_length=64)]
+    sentence: Annotated[str, Meta(description="What it was, for people.", max_length=MAX_MESSAGE)]
     upgrade_id: Annotated[Short | None, Meta(description="Of the order that it is about.")] = None
     number: Annotated[
-        int, Meta(description="Grows over all devices.", extra_json_schema=_INT64)
+        int,
+        Meta(description="Its place among those of all devices.", extra_json_schema=_INT64),
     ] = 0
 
 
@@ -229,16 +266,23 @@ class DeviceStatus(Wire, frozen=True):
         tuple[Upgrade, ...], Meta(description="Older orders, oldest first.", max_length=PAST_KEPT)
     ] = ()
     highest_generation: Annotated[
-        int, Meta(description="Of any order known here.", extra_json_schema=_INT64)
+        int,
+        Meta(description="The highest of any order known here.", extra_json_schema=_INT64),
     ] = 0
-    journal_id: Annotated[Short | None, Meta(description="Of the device's last status.")] = None
+    journal_id: Annotated[
+        Short | None, Meta(description="The device's journal, as it said last.")
+    ] = None
     seq: Annotated[
-        int, Meta(description="Of the device's last status.", extra_json_schema=_INT64)
+        int,
+        Meta(description="Of the last that the device said of itself.", extra_json_schema=_INT64),
     ] = -1
     acted_on: ActedOn | None = None
     history: Annotated[
         tuple[HistoryEntry, ...],
-        Meta(description="Oldest first; the last entries only.", max_length=HISTORY_KEPT),
+        Meta(
+            description="What happened to it, oldest first; the last entries only.",
+            max_length=HISTORY_KEPT,
+        ),
     ] = ()
     revision: Annotated[
         int,
@@ -247,7 +291,14 @@ class DeviceStatus(Wire, frozen=True):
             extra_json_schema=_INT64,
         ),
     ] = 0
-    schema: Annotated[int, Meta(description="Of this status.", extra_json_schema=_INT64)] = SCHEMA
+    schema: Annotated[
+        int,
+        Meta(
+            description="Of this status: an operator that does not know it leaves the Device as "
+            "it is.",
+            extra_json_schema=_INT64,
+        ),
+    ] = SCHEMA
 
 
 class ReleaseArtifact(Wire, frozen=True, kw_only=True):
@@ -262,6 +313,7 @@ class ReleaseArtifact(Wire, frozen=True, kw_only=True):
             description="Where devices download it, http or https, without credentials.",
             pattern="^https?://[^ @]+$",
             max_length=2048,
+            extra_json_schema=_or("a URL here is http:// or https://, without credentials"),
         ),
     ] = ""
     file: Annotated[
@@ -270,13 +322,24 @@ class ReleaseArtifact(Wire, frozen=True, kw_only=True):
             description="Its name below the operator's own /artifacts, where it was sent there.",
             pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
             max_length=255,
+            extra_json_schema=_or("a file's name is of letters, digits, '.', '_' and '-'"),
         ),
     ] = ""
     size_bytes: SizeBytes
-    sha256: Sha256
+    sha256: Annotated[
+        str,
+        Meta(
+            description="Of its bytes, in lower-case hexadecimal, as sha256sum says it.",
+            pattern=_SHA256,
+            max_length=64,
+            extra_json_schema=_or("a SHA-256 is 64 digits, 0 to 9 and a to f"),
+        ),
+    ]
 
 
 class Withdrawn(Wire, frozen=True):
+    """That nobody shall get it any more."""
+
     reason: Annotated[
         str, Meta(description="Why, for whoever orders it.", min_length=1, max_length=1024)
     ]
@@ -285,16 +348,27 @@ class Withdrawn(Wire, frozen=True):
 class AgentReleaseSpec(Wire, frozen=True):
     """A version of the agent, and its files."""
 
-    version: Version
+    version: Annotated[
+        str,
+        Meta(
+            description="What Devices ask for in spec.version. The object is called as it. Never "
+            "changed.",
+            pattern=_VERSION,
+            max_length=63,
+            extra_json_schema=_NO_VERSION,
+        ),
+    ]
     artifacts: Annotated[
         tuple[ReleaseArtifact, ...],
         Meta(description="Its files: one, which runs on any platform.", min_length=1, max_length=1),
     ]
     python: Annotated[
-        str, Meta(description="What it demands of a device, such as >=3.11.", max_length=64)
+        str,
+        Meta(description="Which Python it demands of a device, such as >=3.11.", max_length=64),
     ] = ""
     withdrawn: Annotated[
-        Withdrawn | None, Meta(description="No new order names it. Those under way go on.")
+        Withdrawn | None,
+        Meta(description="Where it is said, no new order names it. Those under way go on."),
     ] = None
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from harmony_fleet.operator.kubernetes.names import GROUP, VERSION
-from harmony_fleet.operator.kubernetes.objects import AgentRelease, Device
+from harmony_fleet.operator.kubernetes.objects import SENTENCE, AgentRelease, Device
 
 Schema = dict[str, Any]
 _REF: Final = "#/$defs/"
@@ -62,13 +62,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    cel: str
+    demands: str
+    field: str = ""
+    """Which field below its place the refusal names; empty: the place itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     type: type[msgspec.Struct]
     plural: str
     short_names: Sequence[str]
     columns: Sequence[Column]
-    rules: Mapping[str, Sequence[tuple[str, str]]]
-    """CEL and what it demands, by the place in the object: empty for its root."""
+    rules: Mapping[str, Sequence[Rule]]
+    """By the place in the object: empty for its root."""
     selectable: Sequence[str]
 
 
@@ -85,30 +93,37 @@ DEVICE: Final = Kind(
         Column("Current", ".status.currentVersion"),
         Column("Phase", ".status.upgrade.phase"),
         Column("Ready", _condition("Ready", "status")),
+        Column("Reason", _condition("Ready", "reason")),
         Column("Online", _condition("Online", "status")),
         Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("In-Phase", ".status.upgrade.since", "date", 1),
         Column("Paused", ".spec.paused", "boolean", 1),
         Column("Message", _condition("Ready", "message"), priority=1),
     ),
     {
         "": (
-            (
+            Rule(
                 _NAMED,
                 "the name is no device id: say which device it is in spec.deviceId",
             ),
-            (
+            Rule(
                 _NAMED_ALIKE,
                 "a Device is called as its device, unless that has an underscore in its id",
+                ".spec.deviceId",
             ),
         ),
         "spec": (
-            (
+            Rule(
                 _SAME_DEVICE,
                 "deviceId never changes: delete this Device, and create another",
+                ".deviceId",
             ),
         ),
     },
-    (".spec.version", ".status.currentVersion", ".status.upgrade.phase"),
+    (
+        *(".spec.version", ".spec.paused"),
+        *(".status.currentVersion", ".status.heartbeat", ".status.upgrade.phase"),
+    ),
 )
 AGENT_RELEASE: Final = Kind(
     AgentRelease,
@@ -124,16 +139,27 @@ AGENT_RELEASE: Final = Kind(
         Column("Message", _condition("Ready", "message"), priority=1),
     ),
     {
-        "": ((_AS_ITS_VERSION, "an AgentRelease is called as its version, such as 1.2.0"),),
+        "": (
+            Rule(
+                _AS_ITS_VERSION,
+                "an AgentRelease is called as its version: say the same in metadata.name",
+                ".spec.version",
+            ),
+        ),
         "spec": (
-            ("self.version == oldSelf.version", "a release's version never changes"),
-            (
+            Rule(
+                "self.version == oldSelf.version",
+                "a release's version never changes: create another AgentRelease",
+                ".version",
+            ),
+            Rule(
                 _SAME_BYTES,
                 "a version's bytes never change: build the new ones under a new version",
+                ".artifacts",
             ),
         ),
         "spec.artifacts.items": (
-            ("has(self.url) || has(self.file)", "say where the file is: url, or file"),
+            Rule("has(self.url) || has(self.file)", "say where the file is: url, or file"),
         ),
     },
     (".spec.version",),
@@ -193,10 +219,13 @@ def _schema(kind: Kind) -> Schema:
     if "status" in _fields(kind):
         made["properties"]["status"]["default"] = {"observedGeneration": -1}
     for place, rules in kind.rules.items():
-        _at(made, place)["x-kubernetes-validations"] = [
-            {"rule": rule, "message": message} for rule, message in rules
-        ]
+        _at(made, place)["x-kubernetes-validations"] = [_rule(rule) for rule in rules]
     return made
+
+
+def _rule(rule: Rule) -> Schema:
+    made: Schema = {"rule": rule.cel, "message": rule.demands}
+    return made | ({"fieldPath": rule.field} if rule.field else {})
 
 
 def _at(schema: Schema, place: str) -> Schema:
@@ -208,6 +237,10 @@ def _at(schema: Schema, place: str) -> Schema:
 def _structural(schema: Schema, named: Schema) -> Schema:
     schema = _resolved(schema, named)
     made: Schema = {key: deepcopy(schema[key]) for key in _KEPT if key in schema}
+    if SENTENCE in schema:
+        # Beside a rule a pattern would be tried first, and refuse in its own words.
+        cel = f"self.matches(r'{made.pop('pattern')}')"
+        made["x-kubernetes-validations"] = [_rule(Rule(cel, schema[SENTENCE]))]
     if "enum" in made:
         made["type"] = "string"
     if made.get("type") == "boolean" or "enum" in made:
