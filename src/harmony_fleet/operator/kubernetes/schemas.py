@@ -43,6 +43,11 @@ _AS_ITS_VERSION: Final = (
     "self.metadata.name == self.spec.version || !self.spec.version.matches("
     "'^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')"
 )
+_PART: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_KEYS: Final = (
+    f"self.all(key, key.size() <= 317 && key.matches('^({_PART}([.]{_PART})*/)?"
+    "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))"
+)
 _SAME_DEVICE: Final = (
     "(has(self.deviceId) ? self.deviceId : '') == (has(oldSelf.deviceId) ? oldSelf.deviceId : '')"
 )
@@ -117,6 +122,13 @@ DEVICE: Final = Kind(
                 _SAME_DEVICE,
                 "deviceId never changes: delete this Device, and create another",
                 ".deviceId",
+            ),
+        ),
+        "spec.labels": (
+            Rule(
+                _KEYS,
+                "a label's key is a name of at most 63 letters, digits, '-', '_' and '.', with a "
+                "letter or a digit at both ends; a DNS name and a '/' may stand before it",
             ),
         ),
     },
