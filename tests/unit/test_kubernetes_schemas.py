@@ -7,9 +7,12 @@ from typing import Any, Final
 import msgspec
 import pytest
 from hypothesis import example, given
+from hypothesis import strategies as st
 from tests.unit.kubernetes_cases import DEVICE_IDS, VERSIONS
 
+from harmony_fleet.contracts.errors import InvalidValue
 from harmony_fleet.contracts.identity import MAX_URL_LENGTH, MAX_VERSION_LENGTH, check_url
+from harmony_fleet.labels import check_key
 from harmony_fleet.operator.kubernetes.names import API_VERSION, object_name
 from harmony_fleet.operator.kubernetes.objects import (
     AgentRelease,
@@ -200,6 +203,25 @@ def test_what_a_rule_looks_at_has_a_bound_so_that_its_cost_has_one() -> None:
         assert schema["maxLength"] == 63
     assert at(RELEASES, "spec.artifacts")["maxItems"] == 1
     assert at(DEVICES, "spec.labels")["maxProperties"] == 64
+
+
+def is_key(text: str) -> bool:
+    try:
+        return bool(check_key(text))
+    except InvalidValue:
+        return False
+
+
+@given(st.text("aA0-_./", max_size=8))
+@example("a" * 63)
+@example("a" * 64)
+@example(f"{'a' * 253}/b")
+@example(f"{'a' * 255}/{'b' * 63}")
+def test_a_labels_key_is_what_it_is_for_the_command_line(text: str) -> None:
+    (rule,) = at(DEVICES, "spec.labels")["x-kubernetes-validations"]
+    found = re.search(r"key.size\(\) <= (\d+) && key.matches\('(.*)'\)", rule["rule"])
+    assert found
+    assert (len(text) <= int(found[1]) and bool(re.search(found[2], text))) == is_key(text)
 
 
 @given(VERSIONS)
