@@ -13,7 +13,7 @@ from tests.unit.operator_cases import ID, NOW
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence
 from harmony_fleet.operator.kubernetes.objects import ActedOn, Condition, Device, DeviceStatus
-from harmony_fleet.operator.kubernetes.render import News, Outlook, asked_of, rendered
+from harmony_fleet.operator.kubernetes.render import News, Outlook, asked_of, left_alone, rendered
 from harmony_fleet.operator.kubernetes.wants import Acted, Asked
 from harmony_fleet.operator.records import DeviceRecord, Happening
 
@@ -132,3 +132,19 @@ def test_an_order_for_what_is_asked_for_is_acted_on_with_the_write_that_gives_it
     assert given_now.acted_on == ActedOn("2.0.0", "monday")
     again = changed(after(one, given_now), spec=changed(one.spec, retry="tuesday"))
     assert rendered(again, News(STAGING), NOW).acted_on == ActedOn("2.0.0", "monday")
+
+
+@given(RECORDS, OUTLOOKS)
+def test_of_a_device_that_is_left_alone_nothing_but_the_conditions_is_written_and_that_once(
+    record: DeviceRecord, outlook: Outlook
+) -> None:
+    one = device(record)
+    one = after(one, rendered(one, News(record, outlook), NOW))
+    assert one.status
+    alone = left_alone(one, Obstacle("Twin", "another Device counts"), LATER)
+    assert condition(alone, "Stalled").reason == "Twin"
+    assert condition(alone, "Ready").status == "False"
+    assert condition(alone, "Online") == condition(one.status, "Online")
+    assert changed(alone, conditions=one.status.conditions) == one.status
+    again = left_alone(after(one, alone), Obstacle("Twin", "another Device counts"), "later")
+    assert again == alone

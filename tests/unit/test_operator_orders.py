@@ -15,7 +15,7 @@ from harmony_fleet.operator.coordinator import Case
 from harmony_fleet.operator.events import AbortOrdered
 from harmony_fleet.operator.orders import Orders
 from harmony_fleet.operator.records import DeviceRecord, Order
-from harmony_fleet.operator.results import ReleaseWithdrawn, UnknownRelease, Wanted
+from harmony_fleet.operator.results import ReleaseRefused, ReleaseWithdrawn, UnknownRelease, Wanted
 from harmony_fleet.testing.fake_store import FakeStore
 from harmony_fleet.testing.store_suite import release
 
@@ -71,6 +71,15 @@ def test_no_upgrade_leads_to_it_and_the_reason_is_said(wanted: Wanted | None) ->
                 await orders.upgrades(wanted, "3.0.0", retry=retry, replace=True)
         await withdraw(store, "3.0.0", reason=None)
         assert await orders.upgrades(wanted, "3.0.0", retry=False, replace=False)
+
+    played(story)
+
+
+def test_nor_is_anything_ordered_by_one_that_the_store_refuses() -> None:
+    async def story(store: FakeStore, orders: Orders) -> None:
+        await store.replace_release(replace(release("3.0.0"), refused="other bytes ran"))
+        with pytest.raises(ReleaseRefused, match=r"release 3\.0\.0 cannot be ordered: other bytes"):
+            await orders.upgrades(["pi-1"], "3.0.0", retry=False, replace=True)
 
     played(story)
 

@@ -58,6 +58,12 @@ def conditions(seen: Seen) -> tuple[State, ...]:
     return ready, reconciling, stalled, _online(seen.presence)
 
 
+def unusable(obstacle: Obstacle, presence: Presence) -> tuple[State, ...]:
+    """Of a Device that is left alone: no record can be told from it, or it is not the one meant."""
+    told = _told(False, False, True, obstacle.reason, obstacle.sentence)
+    return *told, _online(presence)
+
+
 def _progress(seen: Seen) -> tuple[State, State, State]:
     order, obstacle = seen.record.order, seen.obstacle
     open_order = order if order is not None and order.open else None

@@ -20,9 +20,12 @@ class Devices:
         mirror.on_change(self._changed)
 
     def of(self, device_id: str) -> Device | None:
-        name = object_name(device_id)
-        found = [self.mirror.get((space, name)) for space in self._namespaces.get(name, ())]
-        return min(filter(None, found), key=_age, default=None)
+        return min(self.named(object_name(device_id)), key=_age, default=None)
+
+    def named(self, name: str) -> Sequence[Device]:
+        """In whatever namespaces, in no order."""
+        found = (self.mirror.get((space, name)) for space in self._namespaces.get(name, ()))
+        return list(filter(None, found))
 
     def all(self) -> Sequence[Device]:
         """By device id."""

@@ -127,9 +127,6 @@ class Driver:
             try:
                 await self._look_at(key)
                 self._queue.done(key)
-            except ObjectUnusable as error:
-                logger.error("%s", error)  # whoever mends it, changes it
-                self._queue.done(key)
             except FleetError as error:
                 logger.warning("%s/%s is looked at again later: %s", *key, error)
                 self._queue.failed(key)
@@ -146,10 +143,18 @@ class Driver:
         if device.metadata.deletion_timestamp:
             await self._retire(device)
             return
-        check_usable(device)
-        if self._devices.is_twin(device):
-            logger.error("%s/%s names a device that an older Device is for: ignored", *key)
+        try:
+            check_usable(device)
+            record_of(device)
+        except ObjectUnusable as error:
+            await self._leave_alone(device, Obstacle("Unusable", str(error)))
             return
+        if self._devices.is_twin(device):
+            await self._leave_alone(device, Obstacle("Twin", self._older(device)))
+            return
+        await self._bring_about(key, device)
+
+    async def _bring_about(self, key: Key, device: Device) -> None:
         device = await self._store.hold(device)
         # An order names its version in the spec first: half of it is no other one that is asked for
         await self._behind.settled(device_id_of(device))
@@ -162,9 +167,22 @@ class Driver:
         outlook = Outlook(self._presence(sight), obstacle, device.metadata.generation)
         await self._store.note(sight.case.record.device_id, outlook)
 
+    async def _leave_alone(self, device: Device, obstacle: Obstacle) -> None:
+        """Whoever mends it, changes it, and it is looked at again."""
+        logger.error("%s/%s is left alone: %s", *key_of(device), obstacle.sentence)
+        await self._store.leave_alone(device, obstacle)
+
+    def _older(self, twin: Device) -> str:
+        older = self._devices.of(device_id_of(twin))
+        where = older.metadata.namespace if older else "another namespace"
+        name = device_id_of(twin)
+        return f"the Device of {name} in {where} is older, and counts: delete one of them"
+
     async def _gone(self, key: Key) -> None:
         _space, name = key
         self._missed.pop(key, None)
+        for twin in self._devices.named(name):
+            self._queue.add(key_of(twin))  # it may be the one that counts now
         for sight in self._operator.sights():
             device_id = sight.case.record.device_id
             if object_name(device_id) == name and self._devices.of(device_id) is None:

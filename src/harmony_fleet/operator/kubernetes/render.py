@@ -7,8 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from harmony_fleet.operator.kubernetes import objects
-from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence, Seen, State, conditions
+from harmony_fleet.operator.kubernetes.conditions import (
+    Obstacle,
+    Presence,
+    Seen,
+    State,
+    conditions,
+    unusable,
+)
 from harmony_fleet.operator.kubernetes.mapping import history_with, record_of, upgrade_of
 from harmony_fleet.operator.kubernetes.wants import Acted, Asked, acted_on
 from harmony_fleet.operator.records import DeviceRecord, Happening
@@ -72,6 +81,14 @@ def rendered(device: objects.Device, news: News, now: str) -> objects.DeviceStat
         history=history_with(device, news.happenings, now, news.first),
         revision=was.revision if record == record_of(device) else written_over,
     )
+
+
+def left_alone(device: objects.Device, obstacle: Obstacle, now: str) -> objects.DeviceStatus:
+    """Only its conditions are written: the rest stays as it is."""
+    was, generation = device.status or objects.DeviceStatus(), device.metadata.generation
+    states = unusable(obstacle, Presence(was.heartbeat or Presence.UNHEARD))
+    told = dated(states, was.conditions, generation, now)
+    return replace(was, observed_generation=generation, conditions=told)
 
 
 def dated(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from harmony_fleet.operator.kubernetes.cluster import Cluster
+from harmony_fleet.operator.kubernetes.conditions import Obstacle
 from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.mapping import (
     ObjectUnusable,
@@ -26,6 +27,7 @@ from harmony_fleet.operator.kubernetes.mapping import (
 from harmony_fleet.operator.kubernetes.names import FINALIZER, object_name
 from harmony_fleet.operator.kubernetes.numbers import Numbers
 from harmony_fleet.operator.kubernetes.objects import (
+    SCHEMA,
     Device,
     DeviceSpec,
     DeviceStatus,
@@ -33,7 +35,7 @@ from harmony_fleet.operator.kubernetes.objects import (
     Metadata,
 )
 from harmony_fleet.operator.kubernetes.releases import KubernetesReleases
-from harmony_fleet.operator.kubernetes.render import News, Outlook, rendered
+from harmony_fleet.operator.kubernetes.render import News, Outlook, left_alone, rendered
 from harmony_fleet.operator.ports import Clock, Conflict, NotDeclared, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 
@@ -121,6 +123,17 @@ class KubernetesStore:
                 return
             except Conflict:
                 device = await self._read(device.metadata)
+
+    async def leave_alone(self, device: Device, obstacle: Obstacle) -> None:
+        """Its status says why, and is written only where it does not say so yet.
+
+        One that a newer operator has written is not touched. Raises Conflict, StoreError.
+        """
+        if device.status and device.status.schema > SCHEMA:
+            return
+        status = left_alone(device, obstacle, self._clock.now())
+        if status != device.status:
+            await self._put(device, status)
 
     def forget(self, device_id: str) -> None:
         self._outlooks.pop(device_id, None)
