@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm kube-assets e2e-kube bench bench-device agent format reference manifests clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm kube-assets e2e-kube bench bench-device bench-kube agent format reference manifests clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,11 @@ bench: .venv/ready ## measure, side by side with what people use today
 bench-device: .venv/ready ## real devices, in turn with Ansible, a shell script and Mender (ROUNDS, DEVICES, REPORT=file); needs root
 	@$(VENV)/python -m benchmarks.device $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(DEVICES),--devices $(DEVICES)) $(if $(REPORT),--report $(REPORT))
+
+bench-kube: .venv/ready ## a real API server: 10,000 Devices, upgrades beside SQLite, failover (DEVICES, UPGRADES, ROUNDS, REPORT=file)
+	@$(VENV)/python -m benchmarks.kube $(if $(DEVICES),--devices $(DEVICES)) \
+		$(if $(UPGRADES),--upgrades $(UPGRADES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(REPORT),--report $(REPORT))
 
 clean: ## remove what was built, and .venv
 	@rm -rf .venv dist build .demo .soak .storm .cache src/*.egg-info

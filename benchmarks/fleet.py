@@ -95,14 +95,14 @@ async def measure(number: int = DEVICES) -> AsyncIterator[Figure]:
             where = plane.accounts, plane.url
             async with light_devices(Path(name) / "d", *where, number, PROBATION_S) as devices:
                 with FleetClient.of(plane.data, UPGRADE_LIMIT_S) as client:
-                    await _heard(client, number)
+                    await heard(client, number)
                     async for figure in _all_at_once(plane, devices, client, number):
                         yield figure
-                    await _shown(client, names(number), VERSIONS[1])
+                    await shown(client, names(number), VERSIONS[1])
                     yield await _alone(plane, client)
 
 
-async def _heard(client: FleetClient, number: int) -> None:
+async def heard(client: FleetClient, number: int) -> None:
     ends_s = time.monotonic() + HEARD_LIMIT_S
     online: list[str] = []
     while len(online) < number:
@@ -119,7 +119,7 @@ async def _all_at_once(
     seen = Seen(VERSIONS[1])
     await seen.subscribe(plane.operator)
     before, agents_s, began_s = await plane.counted(), devices.cpu_s, time.monotonic()
-    await _order(client, names(number), seen.target)
+    await order(client, names(number), seen.target)
     ordered_s = time.monotonic() - began_s
     await until(lambda: len(seen.committed_s) == number, UPGRADE_LIMIT_S, seen.shown)
     agents_s = devices.cpu_s - agents_s
@@ -186,14 +186,14 @@ async def _alone(plane: Process, client: FleetClient) -> Figure:
     """Nothing else waits for the store then: every save is a transaction."""
     target, (name, *_) = VERSIONS[0], names(1)
     before = await plane.counted()
-    await _order(client, [name], target)
-    await _shown(client, [name], target)
+    await order(client, [name], target)
+    await shown(client, [name], target)
     after = await plane.counted()
     told = after.transactions - before.transactions
     return Figure("fleet: transactions of one upgrade alone", told, "", 4)
 
 
-async def _shown(client: FleetClient, devices: list[str], version: str) -> None:
+async def shown(client: FleetClient, devices: list[str], version: str) -> None:
     """The operator has stored that each of them has succeeded and runs it: nothing is to come."""
     ends_s = time.monotonic() + UPGRADE_LIMIT_S
     missing = set(devices)
@@ -211,7 +211,7 @@ def _succeeded(device: dict[str, Any], version: str) -> bool:
     return ended and bool(device["current_version"] == version)
 
 
-async def _order(client: FleetClient, devices: list[str], version: str) -> None:
+async def order(client: FleetClient, devices: list[str], version: str) -> None:
     wanted = Chosen(tuple(devices))
     answer = await asyncio.to_thread(client.upgrade, wanted, version, retry=False, replace=False)
     refused = [one["reason"] for one in json.loads(answer)["results"] if not one["ordered"]]

@@ -16,12 +16,13 @@ from tests.machines.image import DEBIAN_12, WITH_MENDER, NoImage, Recipe, image
 from tests.machines.nspawn import BootFailed, MachineOff
 from tests.machines.why_not import why_not
 
-from benchmarks.device import report
+from benchmarks import report
 from benchmarks.device.ansible import Ansible
 from benchmarks.device.figures import Turns, figures, stages
 from benchmarks.device.gaps import NotSeen
 from benchmarks.device.harmony import Harmony
 from benchmarks.device.mender import Mender
+from benchmarks.device.report import MEANT, TITLE
 from benchmarks.device.shell import Shell
 from benchmarks.device.site import Grounds, Site, grounds
 from benchmarks.device.turn import Contender, Failed, Turn, take
@@ -54,7 +55,7 @@ def main() -> int:
 
 def _measure(asked: argparse.Namespace) -> int:
     recipe, without = _recipe()
-    told = [*report.MEANT, *without, report.machine()]
+    told = [*MEANT, *without, report.machine()]
     print("\n".join(told), end="\n\n")
     found: list[Figure] = []
     try:
@@ -68,7 +69,7 @@ def _measure(asked: argparse.Namespace) -> int:
                 found.append(figure)
     finally:
         if asked.report:
-            report.write(asked.report, told, found)
+            report.write(asked.report, TITLE, told, found)
     missed = sum(not figure.met for figure in found)
     print(f"{len(found)} figures, {missed} missed their goal")
     return 1 if missed else 0

@@ -1,4 +1,4 @@
-"""What `make storm`, `make soak` and `make bench-device` refuse before they start anything."""
+"""What `make storm`, `make soak`, `make bench-device` and `bench-kube` refuse before they start anything."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-PROGRAMS = ["storm", "soak", "benchmarks.device"]
+PROGRAMS = ["storm", "soak", "benchmarks.device", "benchmarks.kube"]
 
 
 def refused(program: str, *options: str) -> str:
