@@ -8,6 +8,7 @@ from benchmarks.device.gaps import Life, NotSeen, Ready, Span, gaps, ready_spans
 from benchmarks.device.site import Seen as OfDevices
 from benchmarks.device.turn import Turn
 from benchmarks.fleet import Seen, decided
+from benchmarks.kube.requests import counted
 from benchmarks.reconnect import knocking, said_since
 from benchmarks.table import Figure
 from benchmarks.upgrade import Wire
@@ -106,3 +107,26 @@ def test_a_ratio_is_of_the_medians_and_tells_its_spread() -> None:
     assert "3 to 5.4 in 3 rounds" in faster.note
     assert found["control-plane CPU less than ansible's"].met
     assert found["harmony-fleet: without a ready agent"].met
+
+
+METRICS = """# HELP apiserver_request_total [STABLE] Counter of apiserver requests
+apiserver_request_total{code="200",component="apiserver",dry_run="",group="harmony-fleet.dev",resource="devices",scope="resource",subresource="status",verb="PUT",version="v1alpha1"} 30
+apiserver_request_total{code="409",component="apiserver",dry_run="",group="harmony-fleet.dev",resource="devices",scope="resource",subresource="status",verb="PUT",version="v1alpha1"} 2
+apiserver_request_total{code="200",component="apiserver",dry_run="",group="harmony-fleet.dev",resource="devices",scope="resource",subresource="",verb="PATCH",version="v1alpha1"} 11
+apiserver_request_total{code="200",component="apiserver",dry_run="",group="harmony-fleet.dev",resource="devices",scope="cluster",subresource="",verb="WATCH",version="v1alpha1"} 7
+apiserver_request_total{code="201",component="apiserver",dry_run="",group="events.k8s.io",resource="events",scope="resource",subresource="",verb="POST",version="v1"} 10
+apiserver_request_total{code="200",component="apiserver",dry_run="",group="coordination.k8s.io",resource="leases",scope="resource",subresource="",verb="PUT",version="v1"} 500
+apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="serviceaccounts",scope="resource",subresource="",verb="PUT",version="v1"} 9
+"""  # noqa: E501 - as the server writes them
+
+
+def test_writes_are_counted_by_kind_without_the_lease_and_without_what_a_user_asked_for() -> None:
+    found = counted(METRICS).since(counted(""), asked=10)
+    assert found.by_kind == {
+        "PUT devices/status": 32,
+        "PATCH devices": 1,
+        "POST events": 10,
+        "PUT leases": 500,
+    }
+    assert (found.total, found.leases, found.refused) == (43, 500, 2)
+    assert counted(METRICS).since(counted(METRICS)).total == 0

@@ -1,4 +1,4 @@
-"""What `make storm`, `make soak`, `make bench-device` and `bench-kube` refuse before they start anything."""
+"""What the storm, the soak and the benchmarks that are typed refuse before they start anything."""
 
 import subprocess
 import sys

@@ -55,6 +55,26 @@ def test_names_come_in_the_order_in_which_they_were_added_and_none_twice() -> No
     played(story)
 
 
+def test_what_is_first_comes_before_all_that_waited_longer() -> None:
+    async def story(queue: Queue) -> None:
+        for name in "abc":
+            queue.add(name)
+        queue.add("c", first=True)
+        queue.add("d", first=True)
+        queue.add("d")
+        assert len(queue) == 4
+        assert await taken(queue) == ["c", "d", "a", "b"]
+        queue.add("a")
+        assert await queue.take() == "a"
+        queue.add("b")
+        queue.add("a", first=True)
+        queue.add("a")
+        queue.done("a")
+        assert await taken(queue) == ["a", "b"], "also where it was added while it was looked at"
+
+    played(story)
+
+
 def test_who_waits_for_a_name_gets_the_next_one() -> None:
     async def story(queue: Queue) -> None:
         workers = [asyncio.create_task(queue.take()) for _ in range(3)]

@@ -563,3 +563,30 @@ def test_in_the_end_the_store_holds_the_last_record_and_every_happening_once_and
         assert (found.record, found.revision) == (record, revision)
 
     played(story)
+
+
+def test_where_there_is_no_room_nobody_waits_and_only_the_newest_is_stored() -> None:
+    async def story(world: World) -> None:
+        room = asyncio.Event()
+
+        async def until_room() -> None:
+            await room.wait()
+
+        behind = WriteBehind(world.below, OwnClock(), until_room)
+        revision = await behind.save(at(Phase.PENDING), 0)
+        await behind.save(at(Phase.STAGING), revision, told("staging"))
+        await moments(20)
+        assert behind.waits("pi-1")
+        await behind.save(at(Phase.VERIFYING), revision, told("verifying"))
+        found = await behind.load("pi-1")
+        assert found
+        assert found.record == at(Phase.VERIFYING)
+        assert await world.stored() == at(Phase.PENDING)
+        room.set()
+        await moments()
+        assert await world.stored() == at(Phase.VERIFYING)
+        assert await world.sentences() == ["staging", "verifying"]
+        assert world.below.saves == 2
+        assert not behind.waits("pi-1")
+
+    played(story)

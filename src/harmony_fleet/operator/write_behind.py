@@ -13,7 +13,7 @@ Rules
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,8 +21,14 @@ from harmony_fleet.operator.ports import Clock, Conflict, DeviceStore, StoreErro
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 
 MOMENT_S: Final = 3.0
+AT_ONCE: Final = 4
+"""Writes of what was said; the others wait, and are of what is said until then."""
 
 logger = logging.getLogger(__name__)
+
+
+async def _at_once() -> None:
+    pass
 
 
 @dataclass
@@ -46,9 +52,12 @@ class WriteBehind:
         self,
         store: DeviceStore,
         clock: Clock,
+        room: Callable[[], Awaitable[None]] = _at_once,
         moment_s: float = MOMENT_S,
     ) -> None:
+        """`room`: waits until a write would go out at once. Nobody is kept from a device for it."""
         self._store, self._clock, self._moment_s = store, clock, moment_s
+        self._room, self._lanes = room, asyncio.Semaphore(AT_ONCE)
         self.lost: Callable[[], None] = _nobody
         """Called where what devices said was dropped: it has to be asked for again."""
         self._known: dict[str, _Known] = {}
@@ -95,6 +104,11 @@ class WriteBehind:
                     await self._flush(device_id)
                 except StoreError as error:
                     logger.warning("what %s said last is not stored: %s", device_id, error)
+
+    def waits(self, device_id: str) -> bool:
+        """Whether something of this device is still to be stored, and will be."""
+        known = self._known.get(device_id)
+        return known is not None and known.waits
 
     async def settled(self, device_id: str) -> None:
         """Returns once no write of this device is on its way."""
@@ -176,8 +190,10 @@ class WriteBehind:
             while True:
                 await self._clock.sleep(self._moment_s)
                 try:
-                    async with self._lock(device_id):
-                        return await self._flush(device_id)
+                    async with self._lanes:
+                        await self._room()
+                        async with self._lock(device_id):
+                            return await self._flush(device_id)
                 except StoreError as error:
                     logger.warning("what %s says cannot be stored yet: %s", device_id, error)
         finally:

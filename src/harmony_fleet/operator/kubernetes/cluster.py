@@ -3,9 +3,11 @@
 Rules
 1. What the server puts off (429, or 503 with a Retry-After) is asked again when it says, for a
    while. No other refusal is: who asked decides anew.
-2. Writes go out at a capped rate (a token bucket). Nobody's burst takes the API server from others.
+2. Writes go out at a capped rate, each by its rank: nobody's burst takes the API server from
+   others.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -22,6 +24,7 @@ from lightkube.types import PatchType
 
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.operator.kubernetes.reflector import retry_after_s
+from harmony_fleet.operator.kubernetes.turns import Rank, Turns
 from harmony_fleet.operator.ports import Clock, Conflict, StoreError
 
 T = TypeVar("T")
@@ -33,6 +36,8 @@ PUT_OFF_LIMIT_S: Final = 30.0
 """In all, for one request."""
 WRITES_PER_S: Final = 50.0
 BURST: Final = 100
+IN_FLIGHT: Final = 32
+"""Requests at once; the election's is one more, which waits for none of them."""
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = frozenset({401, 403})
@@ -63,23 +68,6 @@ class Forbidden(StoreError):
     kind = "forbidden"
 
 
-class Bucket:
-    """Tokens: one for each write, `rate` of them a second, `burst` at once."""
-
-    def __init__(self, clock: Clock, rate: float, burst: int) -> None:
-        self._clock, self._rate, self._burst = clock, rate, burst
-        self._tokens = float(burst)
-        self._at_s = clock.monotonic()
-
-    async def take(self) -> None:
-        """Waits for its turn: those who came first go first."""
-        now_s = self._clock.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate) - 1
-        self._at_s = now_s
-        if self._tokens < 0:
-            await self._clock.sleep(-self._tokens / self._rate)
-
-
 class Cluster:
     """Close it when done. Every request raises StoreError."""
 
@@ -97,7 +85,7 @@ class Cluster:
         self.http = client_adapter.AsyncClient(configuration, parameters)
         """For watches, which hold a connection each."""
         self._clock = clock
-        self._bucket = Bucket(clock, rate, burst)
+        self._turns, self._in_flight = Turns(clock, rate, burst), asyncio.Semaphore(IN_FLIGHT)
         self.writes = 0
         """That the server was asked for so far, those put off once."""
 
@@ -118,9 +106,12 @@ class Cluster:
             raise NoCluster("the kubeconfig has no current context: set one")
         return cls(configuration, clock, rate)
 
-    async def get(self, kind: type[R], namespace: str, name: str) -> R | None:
+    async def get(
+        self, kind: type[R], namespace: str, name: str, rank: Rank = Rank.ORDER
+    ) -> R | None:
         client: Any = self._client  # its types know its own resources only
-        return await _or_none(self._asked(lambda: client.get(kind, name, namespace=namespace)))
+        asked = self._asked(lambda: client.get(kind, name, namespace=namespace), rank)
+        return await _or_none(asked)
 
     async def list(self, kind: type[R], namespace: str) -> list[R]:
         client: Any = self._client
@@ -128,41 +119,56 @@ class Cluster:
         async def all_of_it() -> list[R]:
             return [one async for one in client.list(kind, namespace=namespace)]
 
-        return await self._asked(all_of_it)
+        return await self._asked(all_of_it, Rank.ORDER)
 
-    async def create(self, one: R) -> R:
+    async def create(self, one: R, rank: Rank = Rank.ORDER) -> R:
         """Raises Conflict where it is there already."""
         client: Any = self._client
-        return await self._written(lambda: client.create(one))
+        return await self._written(lambda: client.create(one), rank)
 
-    async def replace(self, one: R) -> R:
+    async def replace(self, one: R, rank: Rank = Rank.ORDER) -> R:
         """Raises Conflict where it is another one by now, or has gone."""
         client: Any = self._client
-        return await self._written(lambda: client.replace(one))
+        return await self._written(lambda: client.replace(one), rank)
 
-    async def merge(self, kind: type[R], namespace: str, name: str, patch: dict[str, Any]) -> R:
+    async def merge(
+        self,
+        kind: type[R],
+        namespace: str,
+        name: str,
+        patch: dict[str, Any],
+        rank: Rank = Rank.ORDER,
+    ) -> R:
         """A merge patch (RFC 7396). Raises Conflict, as `replace` does."""
         client: Any = self._client
         where: dict[str, Any] = {"namespace": namespace, "patch_type": PatchType.MERGE}
-        return await self._written(lambda: client.patch(kind, name, patch, **where))
+        return await self._written(lambda: client.patch(kind, name, patch, **where), rank)
+
+    async def room(self) -> None:
+        """Waits until a write of what was told would go out at once."""
+        await self._turns.room()
 
     async def close(self) -> None:
+        self._turns.close()
         await self.http.aclose()
         await self._client.close()
 
-    async def _written(self, ask: Callable[[], Awaitable[T]]) -> T:
-        await self._bucket.take()
+    async def _written(self, ask: Callable[[], Awaitable[T]], rank: Rank) -> T:
+        await self._turns.take(rank)
         self.writes += 1
         try:
-            return await self._asked(ask)
+            return await self._asked(ask, rank)
         except _NotThere as error:
             raise Conflict(str(error)) from error
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _asked(self, ask: Callable[[], Awaitable[T]], rank: Rank) -> T:
         give_up_s = self._clock.monotonic() + PUT_OFF_LIMIT_S
         while True:
             try:
-                return await ask()
+                if rank is Rank.ELECTION:
+                    return await ask()
+                async with self._in_flight:
+                    return await ask()
             except ApiError as error:
                 wait_s = _put_off_s(error)
                 if wait_s is None or self._clock.monotonic() + wait_s > give_up_s:

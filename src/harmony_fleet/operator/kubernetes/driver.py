@@ -4,6 +4,8 @@ While this replica leads: `Driver.run()`. Every Device that has changed, or of w
 was seen, is looked at by one worker at a time: what somebody else has stored is learned, what is
 asked for is ordered, what keeps it from coming about is noted. What a look finds does not depend
 on what made it happen, so one that was missed is made up for by the next.
+
+A spec that nobody has looked at goes first, and no look waits for a note of another to be written.
 """
 
 import asyncio
@@ -41,6 +43,8 @@ logger = logging.getLogger(__name__)
 _TROUBLES: Final = frozenset(get_args(Condition))
 """What comes and goes without a change of the Device."""
 WORKERS: Final = 8
+NOTES: Final = 4
+"""That are written at once."""
 LOOK_S: Final = 2.0
 """Between two looks at which devices are heard."""
 PATIENCE_S: Final = 90.0
@@ -64,27 +68,34 @@ class Driver:
         self._operator, self._store, self._behind = operator, store, behind
         self._devices, self._clock = devices, clock
         self._queue: WorkQueue[Key] = WorkQueue()
+        self._notes: WorkQueue[str] = WorkQueue()
         self._releases = releases
         self._began_s = clock.monotonic()
         self._missed: dict[Key, tuple[str, float]] = {}
         """Which release a Device asks for that was not there, and since when."""
-        devices.mirror.on_change(self._queue.add)
+        devices.mirror.on_change(self._changed)
         releases.on_change(self._release_changed)
 
     async def run(self) -> None:
         """Until cancelled. The operator must be running."""
         for device in self._devices.mirror:
-            self._queue.add(key_of(device))
+            self._changed(key_of(device))
         workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        workers += [asyncio.create_task(self._write_notes()) for _ in range(NOTES)]
         try:
             await self._look_around()
         finally:
-            self._devices.mirror.off_change(self._queue.add)
+            self._devices.mirror.off_change(self._changed)
             self._releases.off_change(self._release_changed)
             self._queue.close()
+            self._notes.close()
             for worker in workers:
                 worker.cancel()
             await asyncio.wait(workers)
+
+    def _changed(self, key: Key) -> None:
+        device = self._devices.mirror.get(key)
+        self._queue.add(key, first=device is None or _asks(device))
 
     def _release_changed(self, key: Key) -> None:
         """Whoever waits for it may have it now."""
@@ -165,7 +176,23 @@ class Driver:
         sight = self._operator.sight(sight.case.record.device_id)
         obstacle = obstacle or self._obstacle(sight)
         outlook = Outlook(self._presence(sight), obstacle, device.metadata.generation)
-        await self._store.note(sight.case.record.device_id, outlook)
+        self._store.see(sight.case.record.device_id, outlook)
+        self._notes.add(sight.case.record.device_id)
+
+    async def _write_notes(self) -> None:
+        while True:
+            device_id = await self._notes.take()
+            try:
+                await self._behind.settled(device_id)
+                if not self._behind.waits(device_id):  # else it is written with what waits
+                    await self._store.note(device_id)
+                self._notes.done(device_id)
+            except FleetError as error:
+                logger.warning("what is seen of %s is noted later: %s", device_id, error)
+                self._notes.failed(device_id)
+            except Exception:  # the runner, as above
+                logger.exception("noting what is seen of %s failed", device_id)
+                self._notes.failed(device_id)
 
     async def _leave_alone(self, device: Device, obstacle: Obstacle) -> None:
         """Whoever mends it, changes it, and it is looked at again."""
@@ -253,6 +280,13 @@ class Driver:
             return None
         waits = waits_for(sight)
         return Obstacle(found[0], f"waits for {waits}" if waits else "see `fleet why`")
+
+
+def _asks(device: Device) -> bool:
+    """Something of its spec was not looked at yet."""
+    if device.status is None or device.metadata.deletion_timestamp:
+        return True
+    return device.status.observed_generation != device.metadata.generation
 
 
 def _stalled_by(device: Device) -> str | None:

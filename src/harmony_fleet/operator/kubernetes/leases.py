@@ -9,6 +9,7 @@ from lightkube.resources.coordination_v1 import Lease
 from harmony_fleet.operator.kubernetes.cluster import Cluster, micro_time
 from harmony_fleet.operator.kubernetes.lease import Held
 from harmony_fleet.operator.kubernetes.names import GROUP
+from harmony_fleet.operator.kubernetes.turns import Rank
 
 ADDRESS: Final = f"{GROUP}/api"
 """An annotation: where the holder answers, for the other replicas."""
@@ -23,7 +24,7 @@ class KubernetesLease:
         """Of whoever held it when it was read last."""
 
     async def read(self) -> Held:
-        found = await self._cluster.get(Lease, self._cluster.namespace, self._name)
+        found = await self._cluster.get(Lease, self._cluster.namespace, self._name, Rank.ELECTION)
         return Held("", "", "", 0, "") if found is None else self._held(found)
 
     async def write(self, held: Held) -> Held:
@@ -42,7 +43,7 @@ class KubernetesLease:
         )
         lease = Lease(metadata=metadata, spec=spec)
         write = self._cluster.replace if held.version else self._cluster.create
-        return self._held(await write(lease))
+        return self._held(await write(lease, Rank.ELECTION))
 
     def _held(self, lease: Lease) -> Held:
         metadata, spec = lease.metadata or ObjectMeta(), lease.spec or LeaseSpec()

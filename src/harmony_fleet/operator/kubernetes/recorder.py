@@ -22,6 +22,7 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase
 from harmony_fleet.operator.kubernetes.cluster import FIELD_MANAGER, Cluster, micro_time
 from harmony_fleet.operator.kubernetes.names import API_VERSION
 from harmony_fleet.operator.kubernetes.objects import Device
+from harmony_fleet.operator.kubernetes.turns import Rank
 from harmony_fleet.operator.ports import Clock, StoreError
 from harmony_fleet.operator.records import Happening
 
@@ -83,10 +84,10 @@ class Recorder:
         now = micro_time(self._clock.now())
         if times:
             series = {"series": {"count": times + 1, "lastObservedTime": f"{now:{_MICRO_TIME}}"}}
-            await self._cluster.merge(Event, space, name, series)
+            await self._cluster.merge(Event, space, name, series, Rank.NOTED)
         else:
             name = f"{note.device.name}.{secrets.token_hex(8)}"
-            await self._cluster.create(self._event(note, name, now))
+            await self._cluster.create(self._event(note, name, now), Rank.NOTED)
         self._known[note.key] = (name, times + 1)
         self._known.move_to_end(note.key)
         while len(self._known) > MOST_KNOWN:

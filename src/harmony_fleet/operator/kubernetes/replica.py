@@ -117,7 +117,7 @@ class Replica:
         store = KubernetesStore(
             self._cluster, self.devices, self._clock, self._settings.declared_only, recorder.told
         )
-        behind = WriteBehind(store, self._clock)
+        behind = WriteBehind(store, self._clock, self._cluster.room)
         base_url = self._settings.artifact_base_url
         operator = Operator(
             behind, plane, self._clock, self._ids, base_url, self._settings.operator

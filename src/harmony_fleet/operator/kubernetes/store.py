@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from harmony_fleet.contracts.upgrade import Desired
 from harmony_fleet.operator.kubernetes.cluster import Cluster
 from harmony_fleet.operator.kubernetes.conditions import Obstacle
 from harmony_fleet.operator.kubernetes.devices import Devices
@@ -36,6 +37,7 @@ from harmony_fleet.operator.kubernetes.objects import (
 )
 from harmony_fleet.operator.kubernetes.releases import KubernetesReleases
 from harmony_fleet.operator.kubernetes.render import News, Outlook, left_alone, rendered
+from harmony_fleet.operator.kubernetes.turns import Rank
 from harmony_fleet.operator.ports import Clock, Conflict, NotDeclared, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 
@@ -105,12 +107,15 @@ class KubernetesStore:
             return revision_of(written)
         raise Conflict(f"{record.device_id} was written by another since it was read")
 
-    async def note(self, device_id: str, outlook: Outlook) -> None:
-        """What is seen of a device beside its record. Written only where its status differs by it.
-
-        Raises StoreError.
-        """
+    def see(self, device_id: str, outlook: Outlook) -> None:
+        """What is seen of a device beside its record: in its status with the next write of it."""
         self._outlooks[device_id] = outlook
+
+    async def note(self, device_id: str) -> None:
+        """Write what was seen last, where the status differs by it. Raises StoreError."""
+        outlook = self._outlooks.get(device_id)
+        if outlook is None:
+            return
         device = self._devices.of(device_id)
         for _ in range(TRIES):
             if device is None:
@@ -119,7 +124,7 @@ class KubernetesStore:
             if status == device.status:
                 return
             try:
-                await self._put(device, status)
+                await self._put(device, status, Rank.NOTED)
                 return
             except Conflict:
                 device = await self._read(device.metadata)
@@ -220,7 +225,7 @@ class KubernetesStore:
         count, newest = len(news.happenings), self._devices.mirror.newest
         with self._numbers.given(count, newest, last_number(device)) as first:
             status = rendered(device, replace(news, first=first), self._clock.now())
-            return await self._put(device, status)
+            return await self._put(device, status, _rank(device, news.record))
 
     async def _ask_for(self, device: Device, record: DeviceRecord) -> Device:
         """The spec says what the record does: labels, `paused`, and the version last ordered."""
@@ -243,17 +248,24 @@ class KubernetesStore:
         found = await self._cluster.merge(Device, known.namespace, known.name, patch)
         return self._devices.mirror.put(found)
 
-    async def _put(self, device: Device, status: DeviceStatus) -> Device:
+    async def _put(self, device: Device, status: DeviceStatus, rank: Rank) -> Device:
         known = device.metadata
         metadata = Metadata(
             known.name, known.namespace, known.uid, resource_version=known.resource_version
         )
         written = await self._cluster.replace(
-            DeviceUnderStatus(metadata=metadata, spec=device.spec, status=status)
+            DeviceUnderStatus(metadata=metadata, spec=device.spec, status=status), rank
         )
         return self._devices.mirror.put(
             Device(metadata=written.metadata, spec=written.spec, status=written.status)
         )
+
+
+def _rank(device: Device, record: DeviceRecord) -> Rank:
+    order = record.order
+    ordered = order is not None and _new(order.upgrade_id, device)
+    asked = ordered or (order is not None and order.open and order.desired is Desired.ABORT)
+    return Rank.ORDER if asked else Rank.TOLD
 
 
 def _new(upgrade_id: str, device: Device) -> bool:
