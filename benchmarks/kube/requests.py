@@ -28,13 +28,19 @@ class Written:
     by_kind: Mapping[str, int]
     refused: int
     """Of them: a conflict, or put off."""
+    reads: int
+    """Of one object."""
 
     def since(self, before: "Written", asked: int = 0) -> "Written":
         """`asked`: of them, for which a user asked."""
         found = Counter(self.by_kind)
         found.subtract(before.by_kind)
         found[ASK] -= asked
-        return Written({kind: n for kind, n in found.items() if n}, self.refused - before.refused)
+        return Written(
+            {kind: n for kind, n in found.items() if n},
+            self.refused - before.refused,
+            self.reads - before.reads,
+        )
 
     @property
     def total(self) -> int:
@@ -58,12 +64,15 @@ def written(kube: KubeCluster) -> Written:
 
 def counted(metrics: str) -> Written:
     found: Counter[str] = Counter()
-    refused = 0
+    refused = reads = 0
     for labels, number in _LINE.findall(metrics):
         one = dict(_LABEL.findall(labels))
-        if one["verb"] not in WRITES or one["resource"] not in _OURS:
+        if one["resource"] not in _OURS:
+            continue
+        reads += int(number) if one["verb"] == "GET" else 0
+        if one["verb"] not in WRITES:
             continue
         below = f"/{one['subresource']}" if one["subresource"] else ""
         found[f"{one['verb']} {one['resource']}{below}"] += int(number)
         refused += int(number) if int(one["code"]) >= _REFUSED else 0
-    return Written(found, refused)
+    return Written(found, refused, reads)

@@ -72,7 +72,10 @@ async def on_kubernetes(place: Grounds, number: int) -> tuple[Took, list[Figure]
 def _writes(wrote: Written, number: int) -> list[Figure]:
     what, lease = "Kubernetes: writes per upgrade", f"and the Lease {wrote.leases} times in all"
     note = f"{wrote.told(number)}; {lease}"
-    return [Figure(what, wrote.total / number, "", WRITES_GOAL, note)]
+    return [
+        Figure(what, wrote.total / number, "", WRITES_GOAL, note),
+        Figure("Kubernetes: reads of one object per upgrade", wrote.reads / number, ""),
+    ]
 
 
 def _of_servers(spent_ms: list[float]) -> list[Figure]:

@@ -10,7 +10,6 @@ Rules
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVarTuple, assert_never
 
@@ -284,9 +283,10 @@ class Operator:
         try:
             async with device.lock:
                 while True:
-                    await self._devices.reload(device)
-                    with suppress(Conflict):
+                    try:
                         return await self._save(device, device.case, told)
+                    except Conflict:
+                        await self._devices.reload(device)
         except StoreError as error:
             name = device.case.record.device_id
             logger.error("missing from the history of %s: %s (%s)", name, told, error)
