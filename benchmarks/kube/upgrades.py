@@ -109,6 +109,8 @@ async def on_sqlite(folder: Path, number: int) -> Took:
 
 async def measure(place: Grounds, number: int) -> AsyncIterator[Figure]:
     ours, figures = await on_kubernetes(place, number)
+    for figure in figures:
+        yield figure
     theirs = await on_sqlite(place.folder, number)
     rows = (
         (f"{number} upgrades to all committed", "s", ours.committed_s, theirs.committed_s),
@@ -120,8 +122,6 @@ async def measure(place: Grounds, number: int) -> AsyncIterator[Figure]:
         yield Figure(f"Kubernetes: {what}", one, unit, None, ours.note if unit == "s" else "")
         yield Figure(f"SQLite: {what}", other, unit, None, theirs.note if unit == "s" else "")
         yield Figure(f"Kubernetes : SQLite, {what}", one / other, "times")
-    for figure in figures:
-        yield figure
 
 
 def _running(place: Grounds, version: str) -> int:

@@ -339,8 +339,9 @@ class Operator:
     ) -> OrderResult:
         to = event.version if isinstance(event, Ordered) else None
         try:
-            await self._devices.current(device_id)
-            await self._take(device_id, event)
+            if device_id not in self._devices:
+                await self._devices.current(device_id)
+            await self._take_as_stored(device_id, event)
         except (OrderRefused, StoreError, UnknownDevice) as refusal:
             return OrderResult(device_id, None, str(refusal), refusal.kind, to)
         order = self._devices.known(device_id).case.record.order
@@ -348,6 +349,17 @@ class Operator:
             order = order if order and order.open else None
             to = order.version if order else None
         return OrderResult(device_id, order.upgrade_id if order else None, None, to_version=to)
+
+    async def _take_as_stored(self, device_id: str, event: Event) -> None:
+        """A save finds out what another has written; a refusal has to be by what the store holds.
+
+        Raises as `_take`.
+        """
+        try:
+            await self._take(device_id, event)
+        except OrderRefused:
+            await self._devices.current(device_id)
+            await self._take(device_id, event)
 
     def _spawn(self, work: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
         """Not called before its task runs: what is cancelled until then was never begun."""
