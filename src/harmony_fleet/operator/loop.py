@@ -209,6 +209,7 @@ class Operator:
         """
         for found in await self._store.load_all():
             await self._devices.as_stored(found)
+            await asyncio.sleep(0)  # where there are thousands, others must have their turns
 
     def _saw(self, device_id: str, event: Sighting) -> None:
         """The observer's report. What changes nothing is settled here, without a task."""

@@ -134,6 +134,7 @@ class Driver:
 
     async def _work(self) -> None:
         while True:
+            await asyncio.sleep(0)  # most looks wait for nothing: others must have their turns
             key = await self._queue.take()
             try:
                 await self._look_at(key)
@@ -181,6 +182,7 @@ class Driver:
 
     async def _write_notes(self) -> None:
         while True:
+            await asyncio.sleep(0)  # as above
             device_id = await self._notes.take()
             try:
                 await self._behind.settled(device_id)
