@@ -16,6 +16,7 @@ from harmony_fleet.operator.system import SystemClock
 from harmony_fleet.testing import lease_suite
 
 NAME = "harmony-fleet"
+WHOLE = "2026-01-01T00:00:00.000Z"
 LIMIT_S = 60.0
 
 
@@ -67,6 +68,18 @@ def test_it_tells_the_others_where_the_holder_answers_and_nobody_once_it_is_give
         await world.lease.write(replace(ours, holder=""))
         await other.read()
         assert other.leader_address == ""
+
+    in_world(cluster, namespace, use)
+
+
+def test_it_is_renewed_at_a_whole_second_too(cluster: KubeCluster, namespace: str) -> None:
+    """An instant in a thousand has no fraction, and a MicroTime must have one."""
+
+    async def use(world: KubernetesWorld) -> None:
+        whole = replace(lease_suite.held("one"), acquired_at=WHOLE, renewed_at=WHOLE)
+        first = await world.lease.write(whole)
+        again = await world.lease.write(replace(first, renewed_at=WHOLE))
+        assert again.version != first.version
 
     in_world(cluster, namespace, use)
 

@@ -10,7 +10,6 @@ Rules
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import httpx2
@@ -44,16 +43,6 @@ _FORBIDDEN: Final = frozenset({401, 403})
 _PUT_OFF: Final = frozenset({429, 503})
 
 logger = logging.getLogger(__name__)
-
-
-def micro_time(text: str) -> datetime:
-    """A time for a field of type MicroTime, which the API server reads with a fraction alone.
-
-    One of nought would be left out on the way there, so it is one microsecond.
-    https://pkg.go.dev/k8s.io/apimachinery/pkg/apis/meta/v1#MicroTime
-    """
-    time = datetime.fromisoformat(text)
-    return time if time.microsecond else time.replace(microsecond=1)
 
 
 class NoCluster(FleetError):

@@ -6,9 +6,10 @@ from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 
-from harmony_fleet.operator.kubernetes.cluster import Cluster, micro_time
+from harmony_fleet.operator.kubernetes.cluster import Cluster
 from harmony_fleet.operator.kubernetes.lease import Held
 from harmony_fleet.operator.kubernetes.names import GROUP
+from harmony_fleet.operator.kubernetes.times import micro_time
 from harmony_fleet.operator.kubernetes.turns import Rank
 
 ADDRESS: Final = f"{GROUP}/api"

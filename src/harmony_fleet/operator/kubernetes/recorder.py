@@ -11,7 +11,6 @@ import secrets
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from lightkube.models.core_v1 import ObjectReference
@@ -19,9 +18,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.events_v1 import Event
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase
-from harmony_fleet.operator.kubernetes.cluster import FIELD_MANAGER, Cluster, micro_time
+from harmony_fleet.operator.kubernetes.cluster import FIELD_MANAGER, Cluster
 from harmony_fleet.operator.kubernetes.names import API_VERSION
 from harmony_fleet.operator.kubernetes.objects import Device
+from harmony_fleet.operator.kubernetes.times import micro_text, micro_time
 from harmony_fleet.operator.kubernetes.turns import Rank
 from harmony_fleet.operator.ports import Clock, StoreError
 from harmony_fleet.operator.records import Happening
@@ -29,7 +29,6 @@ from harmony_fleet.operator.records import Happening
 MOST_WAITING: Final = 1000
 MOST_KNOWN: Final = 1000
 _MAX_NOTE: Final = 1024
-_MICRO_TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 _NEEDS_A_PERSON: Final = {
     "duplicate_identity": "DuplicateIdentity",
     "journal_set_back": "JournalSetBack",
@@ -81,9 +80,9 @@ class Recorder:
     async def _say(self, note: _Note) -> None:
         space = note.device.namespace or ""
         name, times = self._known.get(note.key, ("", 0))
-        now = micro_time(self._clock.now())
+        now = self._clock.now()
         if times:
-            series = {"series": {"count": times + 1, "lastObservedTime": f"{now:{_MICRO_TIME}}"}}
+            series = {"series": {"count": times + 1, "lastObservedTime": micro_text(now)}}
             await self._cluster.merge(Event, space, name, series, Rank.NOTED)
         else:
             name = f"{note.device.name}.{secrets.token_hex(8)}"
@@ -93,10 +92,10 @@ class Recorder:
         while len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
 
-    def _event(self, note: _Note, name: str, now: datetime) -> Event:
+    def _event(self, note: _Note, name: str, now: str) -> Event:
         return Event(
             metadata=ObjectMeta(name=name, namespace=note.device.namespace),
-            eventTime=now,
+            eventTime=micro_time(now),
             type="Normal" if note.good else "Warning",
             reason=note.reason,
             action="Upgrade",

@@ -1,8 +1,8 @@
 """One replica of the operator in a cluster: mirrors, election, and what a leader runs.
 
 What every replica does: keep the mirrors, and stand for election. What the leader alone does: the
-operator's loop, the driver, the releases' intake, the Events. Each time of leading begins with an
-operator that has seen nothing yet.
+operator's loop, the driver, the releases' intake. Each time of leading begins with an operator that
+has seen nothing yet. Events tell what this replica has stored, also where it leads no more by then.
 """
 
 import asyncio
@@ -83,6 +83,7 @@ class Replica:
         timing = settings.election
         self._lease = KubernetesLease(cluster, settings.lease, timing.duration_s, settings.address)
         self._elector = Elector(self._lease, settings.identity, clock, timing)
+        self._recorder = Recorder(cluster, clock, settings.identity)
         self._leading: Leading | None = None
 
     @property
@@ -106,6 +107,7 @@ class Replica:
         async with asyncio.TaskGroup() as group:
             for watch in self._watches:
                 group.create_task(watch.run())
+            group.create_task(self._recorder.run())
             for watch in self._watches:
                 await watch.synced.wait()
             logger.info("%d devices are known", len(self.devices.mirror))
@@ -113,9 +115,12 @@ class Replica:
 
     async def _lead(self) -> None:
         plane = self._plane()
-        recorder = Recorder(self._cluster, self._clock, self._settings.identity)
         store = KubernetesStore(
-            self._cluster, self.devices, self._clock, self._settings.declared_only, recorder.told
+            self._cluster,
+            self.devices,
+            self._clock,
+            self._settings.declared_only,
+            self._recorder.told,
         )
         behind = WriteBehind(store, self._clock, self._cluster.room)
         base_url = self._settings.artifact_base_url
@@ -129,7 +134,7 @@ class Replica:
             await plane.start()
             self._leading = Leading(operator, behind, plane)
             async with asyncio.TaskGroup() as group:
-                for part in (operator.run, driver.run, intake.run, recorder.run):
+                for part in (operator.run, driver.run, intake.run):
                     group.create_task(part())
         finally:
             self._leading = None

@@ -138,7 +138,7 @@ class KubernetesStore:
             return
         status = left_alone(device, obstacle, self._clock.now())
         if status != device.status:
-            await self._put(device, status)
+            await self._put(device, status, Rank.NOTED)
 
     def forget(self, device_id: str) -> None:
         self._outlooks.pop(device_id, None)
