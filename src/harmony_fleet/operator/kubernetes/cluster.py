@@ -35,8 +35,9 @@ PUT_OFF_LIMIT_S: Final = 30.0
 """In all, for one request."""
 WRITES_PER_S: Final = 50.0
 BURST: Final = 100
-IN_FLIGHT: Final = 32
-"""Requests at once; the election's is one more, which waits for none of them."""
+IN_FLIGHT: Final = 8
+"""Requests at once; the election's is one more, which waits for none of them. Each takes many turns
+of the loop: among too many others the Lease would not be renewed in time."""
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = frozenset({401, 403})
