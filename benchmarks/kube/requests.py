@@ -74,5 +74,6 @@ def counted(metrics: str) -> Written:
             continue
         below = f"/{one['subresource']}" if one["subresource"] else ""
         found[f"{one['verb']} {one['resource']}{below}"] += int(number)
-        refused += int(number) if int(one["code"]) >= _REFUSED else 0
+        if int(one["code"]) >= _REFUSED and one["resource"] != _LEASES:
+            refused += int(number)
     return Written(found, refused, reads)

@@ -16,7 +16,7 @@ from harmony_fleet.operator.system import SystemClock
 from harmony_fleet.testing import lease_suite
 
 NAME = "harmony-fleet"
-WHOLE = "2026-01-01T00:00:00.000Z"
+WHOLE, NEXT = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z"
 LIMIT_S = 60.0
 
 
@@ -78,7 +78,7 @@ def test_it_is_renewed_at_a_whole_second_too(cluster: KubeCluster, namespace: st
     async def use(world: KubernetesWorld) -> None:
         whole = replace(lease_suite.held("one"), acquired_at=WHOLE, renewed_at=WHOLE)
         first = await world.lease.write(whole)
-        again = await world.lease.write(replace(first, renewed_at=WHOLE))
+        again = await world.lease.write(replace(first, renewed_at=NEXT))
         assert again.version != first.version
 
     in_world(cluster, namespace, use)
