@@ -6,6 +6,7 @@ where it was; and after 410 Gone lists again, and finds by comparison what has c
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 
 An object that cannot be read (a newer version's) is told once, and passed over.
+Whatever the server says or leaves unsaid, it is never asked again at once for the same in vain.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ SILENCE_LIMIT_S: Final = 90.0
 """A watch that says nothing for so long is dead: bookmarks come about every minute."""
 WATCH_S: Final = (240, 300)
 """After which the server ends a watch by itself; at random, so that not all begin anew at once."""
+SHORTEST_WATCH_S: Final = 1.0
+"""One that ended before is not asked for again at once."""
 PATIENCE: Final = 3
 """Failures in a row before all is listed again."""
 FIRST_WAIT_S: Final = 0.2
@@ -41,7 +44,17 @@ logger = logging.getLogger(__name__)
 
 
 class _Gone(Exception):
-    """The version is too old to watch on from."""
+    """All is to be listed anew."""
+
+    def __init__(self) -> None:
+        super().__init__("what is known of it is too old to go on from")
+
+
+class _CutShort(Exception):
+    """A list that was not told to its end, or a watch that ended as it began."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer ended too early")
 
 
 class _Refused(Exception):
@@ -104,21 +117,26 @@ class Reflector(Generic[T]):
             try:
                 await self._once()
                 self._failures = 0
-            except _Gone:
+            except _Gone as gone:
                 self._version = ""
+                await self._pause(gone)
             except _Refused as refusal:
                 if refusal.status in _UNSUPPORTED and not self._version and self._streams_lists:
                     self._streams_lists = False
                     continue
                 await self._pause(refusal, refusal.after_s)
-            except (httpx2.HTTPError, msgspec.MsgspecError, TimeoutError) as error:
+            except (httpx2.HTTPError, msgspec.MsgspecError, TimeoutError, _CutShort) as error:
                 await self._pause(error)
 
     async def _once(self) -> None:
         """One list where it is needed, and one watch."""
         if not self._version and not self._streams_lists:
             await self._list()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         await self._watch(listing=not self._version)
+        if not self._version or loop.time() - began_s < SHORTEST_WATCH_S:
+            raise _CutShort
 
     async def _pause(self, error: Exception, after_s: float | None = None) -> None:
         self._failures += 1
@@ -126,7 +144,7 @@ class Reflector(Generic[T]):
             self._version = ""  # it may be one that the cluster has not reached: it was set back
         longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures, 10))
         wait_s = random.uniform(longest / 2, longest) if after_s is None else after_s
-        why = error if isinstance(error, _Refused) else repr(error)  # many of httpx have no words
+        why = str(error) or repr(error)  # many of httpx have no words
         logger.warning("%s cannot be watched now: %s", self._collection.path, why)
         await asyncio.sleep(wait_s)
 
@@ -170,6 +188,7 @@ class Reflector(Generic[T]):
                     if listing and head.metadata.annotations.get(_END_OF_LIST) == "true":
                         listing = False
                         self._has_all(found, head.metadata.resource_version)
+                        continue  # a list alone makes no failure good: it is the dear part
                 elif event.type == "DELETED":
                     key = (head.metadata.namespace, head.metadata.name)
                     self._mirror.remove(key, int(head.metadata.resource_version))
@@ -231,4 +250,6 @@ def _words(body: bytes) -> str:
 def retry_after_s(headers: httpx2.Headers) -> float | None:
     """What the server asks for (RFC 9110, 10.2.3), in seconds; None: nothing that can be read."""
     text = headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    if not (text.isascii() and text.isdigit() and len(text) < 4):
+        return None
+    return max(float(text), FIRST_WAIT_S)  # nought would be: at once, and again
