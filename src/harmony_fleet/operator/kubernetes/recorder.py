@@ -2,7 +2,7 @@
 
 Of a device's history only what ends an upgrade, or needs a person, becomes an Event: all of it
 stands in the Device itself. Nobody waits for them, and under a flood the oldest go. What is said
-again is counted in the Event that said it first.
+again is counted in the Event that said it first, as long as that is there.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from harmony_fleet.operator.kubernetes.names import API_VERSION
 from harmony_fleet.operator.kubernetes.objects import Device
 from harmony_fleet.operator.kubernetes.times import micro_text, micro_time
 from harmony_fleet.operator.kubernetes.turns import Rank
-from harmony_fleet.operator.ports import Clock, StoreError
+from harmony_fleet.operator.ports import Clock, Conflict, StoreError
 from harmony_fleet.operator.records import Happening
 
 MOST_WAITING: Final = 1000
@@ -78,19 +78,25 @@ class Recorder:
                     logger.warning("no Event tells %r: %s", note.text, error)
 
     async def _say(self, note: _Note) -> None:
-        space = note.device.namespace or ""
         name, times = self._known.get(note.key, ("", 0))
         now = self._clock.now()
-        if times:
-            series = {"series": {"count": times + 1, "lastObservedTime": micro_text(now)}}
-            await self._cluster.merge(Event, space, name, series, Rank.NOTED)
-        else:
-            name = f"{note.device.name}.{secrets.token_hex(8)}"
+        if not (times and await self._counted(note, name, times + 1, now)):
+            name, times = f"{note.device.name}.{secrets.token_hex(8)}", 0
             await self._cluster.create(self._event(note, name, now), Rank.NOTED)
         self._known[note.key] = (name, times + 1)
         self._known.move_to_end(note.key)
         while len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
+
+    async def _counted(self, note: _Note, name: str, times: int, now: str) -> bool:
+        """False: it has gone, for the cluster keeps Events for an hour, as a rule."""
+        space = note.device.namespace or ""
+        series = {"series": {"count": times, "lastObservedTime": micro_text(now)}}
+        try:
+            await self._cluster.merge(Event, space, name, series, Rank.NOTED)
+        except Conflict:
+            return False
+        return True
 
     def _event(self, note: _Note, name: str, now: str) -> Event:
         return Event(
