@@ -131,6 +131,14 @@ class KubeFleet:
             }
             self.apply("AgentRelease", version, version=version, artifacts=[artifact])
 
+    # Devices
+
+    def hold(self, device: str) -> asyncio.Event:
+        """It stays in Verifying, in the middle of an upgrade, until the event is set."""
+        let_go = asyncio.Event()
+        self.light.devices[device].executor.holds["self_test"] = let_go
+        return let_go
+
     # Operators
 
     def operator(self, **devices: bool) -> OperatorProcess:
@@ -200,6 +208,13 @@ class KubeFleet:
             if time.monotonic() > deadline_s:
                 raise AssertionError(self._evidence())
             await asyncio.sleep(0.1)
+
+    async def until_leads(self, operator: OperatorProcess) -> None:
+        await self.until(lambda: "leads now" in operator.words())
+
+    async def until_ready(self, device: str) -> None:
+        """As `kubectl wait`, also of a Device that is not there yet."""
+        await self.until(lambda: self.condition(device, "Ready").get("status") == "True")
 
     async def until_running(self, name: str, version: str) -> None:
         device = self.light.devices[name]

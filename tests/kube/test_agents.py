@@ -108,7 +108,7 @@ def released(fleet: KubeFleet) -> Iterator[Path]:
 async def start(scene: Scene, name: str, files: Path) -> None:
     """A device of the old version, with a credential that the operator has signed."""
     operator = scene.fleet.operators[0]
-    await scene.fleet.until(lambda: "leads now" in operator.words())
+    await scene.fleet.until_leads(operator)
     plane = Plane(str(operator.url()))
     old = Program(OLD, files / artifact_name(OLD))
     make = scene.devices.make

@@ -17,25 +17,15 @@ from tests.kube.fleet import ACCOUNT, KubeFleet, in_fleet
 
 pytestmark = pytest.mark.kube
 
-HELD = "self_test"
-"""Where a device waits in the middle of an upgrade, until it is let go."""
-
-
-def hold(fleet: KubeFleet, device: str) -> asyncio.Event:
-    """It stays in Verifying until the event is set."""
-    event = asyncio.Event()
-    fleet.light.devices[device].executor.holds[HELD] = event
-    return event
-
 
 async def ordered_and_held(fleet: KubeFleet, version: str = "1.1.0") -> asyncio.Event:
     """pi-1 is in the middle of its upgrade, and its Device says so."""
     await asyncio.to_thread(fleet.add_releases)
-    await fleet.until(lambda: fleet.condition("pi-1", "Ready").get("status") == "True")
-    event = hold(fleet, "pi-1")
+    await fleet.until_ready("pi-1")
+    let_go = fleet.hold("pi-1")
     await asyncio.to_thread(fleet.apply, "Device", "pi-1", version=version)
     await fleet.until(lambda: fleet.phase("pi-1") == "Verifying")
-    return event
+    return let_go
 
 
 async def succeeds(fleet: KubeFleet, device: str = "pi-1", version: str = "1.1.0") -> None:
@@ -51,11 +41,11 @@ def test_a_leader_that_is_killed_in_mid_upgrade_is_followed_by_the_other_replica
 ) -> None:
     async def use(fleet: KubeFleet) -> None:
         first = fleet.operator()
-        await fleet.until(lambda: "leads now" in first.words())
+        await fleet.until_leads(first)
         second = fleet.operator()
         let_go = await ordered_and_held(fleet)
         first.stop(signal.SIGKILL)
-        await fleet.until(lambda: "leads now" in second.words())
+        await fleet.until_leads(second)
         let_go.set()
         await succeeds(fleet)
 
@@ -67,11 +57,11 @@ def test_a_leader_that_slept_finds_that_it_leads_no_more(
 ) -> None:
     async def use(fleet: KubeFleet) -> None:
         first = fleet.operator()
-        await fleet.until(lambda: "leads now" in first.words())
+        await fleet.until_leads(first)
         second = fleet.operator()
         let_go = await ordered_and_held(fleet)
         first.signal(signal.SIGSTOP)
-        await fleet.until(lambda: "leads now" in second.words())
+        await fleet.until_leads(second)
         first.signal(signal.SIGCONT)
         await fleet.until(lambda: "leads no more" in first.words())
         let_go.set()
@@ -108,7 +98,7 @@ def test_what_changed_while_a_watch_was_too_old_to_go_on_is_found(
         await asyncio.to_thread(fleet.add_releases)
         for name in ("pi-1", "gone"):
             await asyncio.to_thread(fleet.apply, "Device", name)
-        await fleet.until(lambda: fleet.condition("pi-1", "Ready").get("status") == "True")
+        await fleet.until_ready("pi-1")
         operator.signal(signal.SIGSTOP)
         await fleet.run("patch", "device", "gone", "--type=merge", "-p", NO_FINALIZERS)
         await fleet.run("delete", "device", "gone")
@@ -142,7 +132,7 @@ def test_a_device_deleted_in_mid_upgrade_is_told_to_end_it_and_appears_again(
         await fleet.run("delete", "device", "pi-1", "--timeout=60s")
         let_go.set()
         await fleet.until(lambda: uid_of(fleet, "pi-1") not in {None, before})
-        await fleet.until(lambda: fleet.condition("pi-1", "Ready").get("status") == "True")
+        await fleet.until_ready("pi-1")
         assert fleet.light.devices["pi-1"].running == "1.0.0"
         await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.1.0")
         await succeeds(fleet)

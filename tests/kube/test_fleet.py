@@ -17,7 +17,7 @@ def test_a_device_appears_by_itself_and_runs_what_its_spec_says(
         fleet.operator()
         await asyncio.to_thread(fleet.add_releases)
         await fleet.until(lambda: "pi-1" in fleet.kubectl("get", "devices", "-o", "name"))
-        await fleet.until(lambda: fleet.condition("pi-1", "Ready").get("status") == "True")
+        await fleet.until_ready("pi-1")
         await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.1.0")
         await fleet.run("wait", "--for=condition=Ready", "device/pi-1", "--timeout=60s")
         assert fleet.light.devices["pi-1"].running == "1.1.0"

@@ -200,8 +200,7 @@ def test_a_pause_is_the_same_wish_by_the_command_line_and_in_the_device(
         await patch(version="1.1.0")
         await fleet.until(lambda: fleet.condition("pi-1", "Ready").get("reason") == "Paused")
 
-        let_go = asyncio.Event()
-        fleet.light.devices["pi-1"].executor.holds["self_test"] = let_go
+        let_go = fleet.hold("pi-1")
         await patch(paused=False)
         await fleet.until(lambda: fleet.phase("pi-1") == "Verifying")
         assert not await asyncio.to_thread(shown)

@@ -3,14 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.chart import PLANE, Values, as_list, rendered
 from tests.kube.fleet import KubeFleet, kube_fleet
-from tests.processes.light_fleet import LIMITS
 
 pytestmark = pytest.mark.kube
 
@@ -31,9 +29,6 @@ OWN = {
 }
 """In its own namespace alone."""
 CREATE = {"devices.harmony-fleet.dev": "create get list patch watch"}
-
-PATIENT = replace(LIMITS, stop_limit_s=30.0, overall_limit_s=60.0)
-"""However busy the machine is, the operator is in time."""
 
 Allowed = dict[str, str]
 
@@ -93,9 +88,7 @@ def test_a_cluster_wide_operator_upgrades_a_device_of_another_namespace(
     """By names of their own: other tests' devices are seen too, and two of one name are none."""
 
     async def run() -> None:
-        async with kube_fleet(cluster, namespace, tmp_path) as fleet:
-            for device in ("far-1", "far-2"):
-                fleet.light.add(device, limits=PATIENT)
+        async with kube_fleet(cluster, namespace, tmp_path, ("far-1", "far-2")) as fleet:
             await asyncio.to_thread(grant, cluster, namespace, {"devices": {"allNamespaces": True}})
             await upgrade_elsewhere(fleet, await asyncio.to_thread(new_namespace))
 

@@ -87,7 +87,7 @@ async def walk(fleet: KubeFleet) -> None:
     """Through all that the operator does, in vain where something is not allowed."""
     await asyncio.to_thread(fleet.add_releases, ("3.0.0",))
     operator = fleet.operators[0]
-    await fleet.until(lambda: operator.url() is not None and "leads now" in operator.words())
+    await fleet.until_leads(operator)
     for url in ("http://127.0.0.1:1/a", "http://127.0.0.1:1/b"):
         file = {"url": url, "size_bytes": 5, "sha256": "a" * 64}
         await fleet.ask("PUT", "/releases/9.9.9/reference", file)

@@ -16,11 +16,7 @@ async def up(fleet: KubeFleet, *devices: str) -> None:
     fleet.operator()
     await asyncio.to_thread(fleet.add_releases)
     for name in devices:
-        await fleet.until(lambda name=name: ready(fleet, name))  # type: ignore[misc]
-
-
-def ready(fleet: KubeFleet, name: str) -> bool:
-    return fleet.condition(name, "Ready").get("status") == "True"
+        await fleet.until_ready(name)
 
 
 def reason(fleet: KubeFleet, name: str, kind: str = "Stalled") -> str | None:
@@ -50,7 +46,7 @@ def test_where_devices_must_be_declared_one_that_is_not_is_only_told(
         await fleet.until(lambda: "nobody has declared it" in operator.words())
         assert "pi-1" not in await fleet.run("get", "devices")
         await asyncio.to_thread(fleet.apply, "Device", "pi-1")
-        await fleet.until(lambda: ready(fleet, "pi-1"))
+        await fleet.until_ready("pi-1")
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
 
@@ -117,8 +113,7 @@ def test_a_version_asked_for_in_mid_upgrade_takes_the_place_of_the_one_before(
 ) -> None:
     async def use(fleet: KubeFleet) -> None:
         await up(fleet, "pi-1")
-        let_go = asyncio.Event()
-        fleet.light.devices["pi-1"].executor.holds["self_test"] = let_go
+        let_go = fleet.hold("pi-1")
         await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.1.0")
         await fleet.until(lambda: fleet.phase("pi-1") == "Verifying")
         await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.2.0")
@@ -134,14 +129,13 @@ def test_asking_for_the_version_that_runs_takes_the_order_back(
 ) -> None:
     async def use(fleet: KubeFleet) -> None:
         await up(fleet, "pi-1")
-        let_go = asyncio.Event()
-        fleet.light.devices["pi-1"].executor.holds["self_test"] = let_go
+        let_go = fleet.hold("pi-1")
         await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.1.0")
         await fleet.until(lambda: fleet.phase("pi-1") == "Verifying")
         await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="1.0.0")
         let_go.set()
         await fleet.until(lambda: fleet.phase("pi-1") in {"Failed", "RolledBack"})
-        await fleet.until(lambda: ready(fleet, "pi-1"))
+        await fleet.until_ready("pi-1")
         assert fleet.light.devices["pi-1"].running == "1.0.0"
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
