@@ -6,6 +6,7 @@ error: what is misspelt would be left out in silence.
 
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -84,7 +85,8 @@ class OperatorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     election: ElectionConfig = ElectionConfig()
 
 
-class Pod(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Pod:
     """Which replica this is."""
 
     name: str

@@ -102,7 +102,7 @@ def command(config: Path, check: bool) -> None:
 
 
 def run() -> NoReturn:
-    """For the entry point. No error ends in a traceback."""
+    """For the entry point. A traceback is a defect of this program, and nothing else."""
     try:
         command(standalone_mode=False)
     except click.ClickException as error:
