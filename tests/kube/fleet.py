@@ -85,6 +85,8 @@ class KubeFleet:
     """Of the next replica's API."""
     api: dict[str, Any] = field(default_factory=dict)
     """More of its configuration."""
+    lease: str = "harmony-fleet"
+    """By which the next replica stands for election."""
 
     # The cluster, as its users see it
 
@@ -187,6 +189,7 @@ class KubeFleet:
                 **self.api,
             },
             "devices": devices,
+            "election": {"lease": self.lease},
         }
         path = self.folder / f"{name}.toml"
         path.write_text(toml(document))

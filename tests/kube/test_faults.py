@@ -70,6 +70,35 @@ def test_a_leader_that_slept_finds_that_it_leads_no_more(
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
 
 
+def test_two_that_lead_at_once_order_what_is_asked_for_once_and_do_no_harm(
+    cluster: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    """Each by a Lease of its own, as no election would ever have it."""
+
+    async def use(fleet: KubeFleet) -> None:
+        anything = ("--verb=*", "--resource=leases.coordination.k8s.io")
+        await fleet.run("create", "role", "elections", *anything)
+        account = f"--serviceaccount={namespace}:{ACCOUNT}"
+        await fleet.run("create", "rolebinding", "elections", "--role=elections", account)
+        for fleet.lease in ("one", "other"):
+            await fleet.until_leads(fleet.operator())
+        await asyncio.to_thread(fleet.add_releases)
+        await fleet.until_ready("pi-1")
+        for version in ("1.1.0", "1.2.0"):
+            await asyncio.to_thread(fleet.apply, "Device", "pi-1", version=version)
+            await fleet.until_running("pi-1", version)
+            await fleet.until_ready("pi-1")
+        await asyncio.to_thread(fleet.apply, "Device", "pi-1", version="3.0.0")
+        await fleet.run("wait", "--for=condition=Stalled", "device/pi-1", "--timeout=60s")
+        assert fleet.light.devices["pi-1"].running == "1.2.0"
+        status = fleet.device("pi-1")["status"]
+        assert [one["to"] for one in status["past"]] == ["1.1.0", "1.2.0"], "ordered once each"
+        assert status["upgrade"]["cause"]["kind"] == "crash_loop"
+        assert not any("leads no more" in operator.words() for operator in fleet.operators)
+
+    in_fleet(cluster, namespace, tmp_path, use, "pi-1")
+
+
 def test_the_api_server_and_its_store_may_die_in_mid_upgrade(
     cluster: KubeCluster, namespace: str, tmp_path: Path
 ) -> None:

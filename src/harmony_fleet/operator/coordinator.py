@@ -58,6 +58,12 @@ class AlreadyRuns(OrderRefused):
     """There would be nothing to do."""
 
 
+class Overtaken(OrderRefused):
+    """Another order was given since whoever asks looked: look again, decide again."""
+
+    kind = "overtaken"
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One device: what is stored, and what only this operator's memory holds."""
@@ -159,6 +165,8 @@ def _ordered(case: Case, event: Ordered) -> Transition:
             f"{name} tells less than its journal had told before, so what it reports cannot be "
             f"believed: {RENEW_JOURNAL}, then order again"
         )
+    if event.over not in {None, current.upgrade_id if current else ""}:
+        raise Overtaken(f"another order was given to {name} meanwhile: nothing was ordered")
     if current and current.open and not event.replace:
         raise OrderRefused(
             f"{name} is already being upgraded to {current.version} ({current.phase}): wait for "

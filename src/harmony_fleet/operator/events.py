@@ -17,6 +17,8 @@ class Ordered:
     retry: bool = False
     replace: bool = False
     """Give the order although another is under way."""
+    over: str | None = None
+    """Only where this is still the newest order's id; empty: none was given yet. None: over any."""
 
 
 @dataclass(frozen=True, slots=True)

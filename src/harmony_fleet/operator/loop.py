@@ -143,10 +143,19 @@ class Operator:
         return [await self._devices.as_stored(one) for one in await self._orders.select(selector)]
 
     async def upgrade(
-        self, wanted: Wanted | None, version: str, retry: bool, replace: bool
+        self,
+        wanted: Wanted | None,
+        version: str,
+        retry: bool,
+        replace: bool,
+        over: str | None = None,
     ) -> Sequence[OrderResult]:
-        """None: every device. Where it raises, as `Orders` says, nothing was ordered at all."""
-        return await self._give_each(await self._orders.upgrades(wanted, version, retry, replace))
+        """None: every device. `over`: as `Ordered` has it.
+
+        Where it raises, as `Orders` says, nothing was ordered at all.
+        """
+        orders = await self._orders.upgrades(wanted, version, retry, replace, over)
+        return await self._give_each(orders)
 
     async def rollback(self, wanted: Wanted) -> Sequence[OrderResult]:
         """Order each one back to what it ran before. Raises as `Orders` says: then none is."""

@@ -63,7 +63,12 @@ class Orders:
         self._artifact_base_url = artifact_base_url.rstrip("/")
 
     async def upgrades(
-        self, wanted: Wanted | None, version: str, retry: bool, replace: bool
+        self,
+        wanted: Wanted | None,
+        version: str,
+        retry: bool,
+        replace: bool,
+        over: str | None = None,
     ) -> dict[str, Ordered]:
         """None: every device. Raises UnknownRelease, ReleaseWithdrawn, ReleaseRefused.
 
@@ -72,7 +77,7 @@ class Orders:
         """
         artifact = self._file_of(await self._release(version))
         names = await self._names(wanted)
-        orders = {name: self._order(version, artifact, retry, replace) for name in names}
+        orders = {name: self._order(version, artifact, retry, replace, over) for name in names}
         if wanted is not None and not isinstance(wanted, Selector):
             for name, order in orders.items():
                 step(await self._current(name), order)
@@ -167,9 +172,11 @@ class Orders:
         url = release.url_below(self._artifact_base_url)
         return Artifact(url, release.size_bytes, release.sha256)
 
-    def _order(self, version: str, artifact: Artifact, retry: bool, replace: bool) -> Ordered:
+    def _order(
+        self, version: str, artifact: Artifact, retry: bool, replace: bool, over: str | None = None
+    ) -> Ordered:
         upgrade_id, now = self._ids.upgrade_id(), self._clock.now()
-        return Ordered(upgrade_id, version, artifact, now, retry, replace)
+        return Ordered(upgrade_id, version, artifact, now, retry, replace, over)
 
 
 def _usable(release: Release) -> Release:

@@ -13,7 +13,7 @@ import logging
 from typing import Final, assert_never, get_args
 
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.operator.coordinator import OrderRefused
+from harmony_fleet.operator.coordinator import OrderRefused, Overtaken
 from harmony_fleet.operator.known import Sight
 from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence
 from harmony_fleet.operator.kubernetes.devices import Devices
@@ -32,7 +32,7 @@ from harmony_fleet.operator.kubernetes.store import KubernetesStore
 from harmony_fleet.operator.kubernetes.wants import GiveAbort, GiveOrder, Settled, Wait, decide
 from harmony_fleet.operator.kubernetes.work_queue import WorkQueue
 from harmony_fleet.operator.loop import Operator
-from harmony_fleet.operator.ports import Clock, StoreError, Versioned
+from harmony_fleet.operator.ports import Clock, Conflict, StoreError, Versioned
 from harmony_fleet.operator.results import ReleaseRefused, ReleaseWithdrawn, UnknownRelease
 from harmony_fleet.operator.views import Condition, online, waits_for
 from harmony_fleet.operator.views import conditions as trouble
@@ -230,7 +230,9 @@ class Driver:
         decision = decide(asked_of(device), sight.case.record)
         match decision:
             case GiveOrder(version, retry):
-                return await self._order(device, version, retry)
+                order = sight.case.record.order
+                over = order.upgrade_id if order else ""
+                return await self._order(device, version, retry, over)
             case GiveAbort():
                 return await self._abort(name)
             case Wait() | Settled():
@@ -238,23 +240,28 @@ class Driver:
             case _:
                 assert_never(decision)
 
-    async def _order(self, device: Device, version: str, retry: bool) -> Obstacle | None:
+    async def _order(
+        self, device: Device, version: str, retry: bool, over: str
+    ) -> Obstacle | None:
+        """`over`: the order that it was decided upon. Another replica may have given one since."""
         names = [device_id_of(device)]
         try:
-            (result,) = await self._operator.upgrade(names, version, retry, replace=True)
+            (result,) = await self._operator.upgrade(names, version, retry, True, over)
         except UnknownRelease:
             return self._unknown(device, version)
         except ReleaseWithdrawn as refusal:
             return Obstacle("ReleaseWithdrawn", str(refusal))
         except ReleaseRefused as refusal:
             return Obstacle("ReleaseRefused", str(refusal))
+        except Overtaken as refusal:
+            raise Conflict(str(refusal)) from refusal
         except OrderRefused as refusal:
             return Obstacle("OrderRefused", str(refusal))
         if result.reason is None:
             return None
         if result.kind == OrderRefused.kind:
             return Obstacle("OrderRefused", result.reason)
-        raise StoreError(result.reason)
+        raise StoreError(result.reason)  # also where it was overtaken: it is looked at again
 
     def _unknown(self, device: Device, version: str) -> Obstacle | None:
         """Not at once: whoever waits for the Device would take Stalled for its end."""
