@@ -3,16 +3,19 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import httpx
 import pytest
 
+from harmony_fleet.operator.http_server import listen, serving
 from harmony_fleet.operator.kubernetes.front import Front
 from harmony_fleet.operator.kubernetes.replica import Leading, Replica
+
+LIMIT_S = 10.0
 
 
 @dataclass
@@ -24,13 +27,47 @@ class Follower:
     ready: bool = True
 
 
-async def ask(address: str) -> httpx.Response:
+@asynccontextmanager
+async def front_before(address: str) -> AsyncIterator[Front]:
     async with httpx.AsyncClient(trust_env=False) as others:
         replica = cast("Replica", Follower(address))
-        front = Front(replica, lambda _: pytest.fail("it does not lead"), others, "harmony-fleet")
+        yield Front(replica, lambda _: pytest.fail("it does not lead"), others, "harmony-fleet")
+
+
+async def ask(address: str) -> httpx.Response:
+    async with front_before(address) as front:
         over = httpx.ASGITransport(front)
         async with httpx.AsyncClient(transport=over, base_url="http://h") as client:
             return await client.post("/api/v1/upgrades", json={"version": "1.1.0"})
+
+
+async def ask_in_bytes(address: str, asked: bytes) -> bytes:
+    async with front_before(address) as front:
+        listener = listen("127.0.0.1", 0)
+        async with serving(front, listener):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(asked)
+            async with asyncio.timeout(LIMIT_S):
+                answer = await reader.read()
+            writer.close()
+            return answer
+
+
+@contextmanager
+def leader_that_listens() -> Iterator[tuple[str, list[bytes]]]:
+    """It answers one request, which is kept."""
+    heard: list[bytes] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def take_and_answer() -> None:
+            taken, _ = server.accept()
+            with closing(taken):
+                heard.append(taken.recv(65536))
+                taken.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=take_and_answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", heard
 
 
 @contextmanager
@@ -63,3 +100,22 @@ def test_a_leader_that_took_the_order_and_is_gone_may_have_carried_it_out() -> N
     assert answer.status_code == 503
     assert "Retry-After" not in answer.headers
     assert answer.json()["error"]["kind"] == "unanswered"
+
+
+@pytest.mark.parametrize("path", [b"/api/v1/devices/a%00b", b"/a%2Fb%3Fc?d=%20", b"//elsewhere/a"])
+def test_path_and_headers_are_passed_on_as_they_came(path: bytes) -> None:
+    with leader_that_listens() as (address, heard):
+        asked = b"GET %s HTTP/1.1\r\nHost: h\r\nNote: \xff\xfe\r\nConnection: close\r\n\r\n" % path
+        answer = asyncio.run(ask_in_bytes(address, asked))
+    assert answer.startswith(b"HTTP/1.1 204")
+    assert heard[0].startswith(b"GET %s HTTP/1.1\r\n" % path)
+    assert b"note: \xff\xfe\r\n" in heard[0]
+
+
+def test_what_is_no_path_is_refused_and_asked_of_nobody() -> None:
+    with leader_that_listens() as (address, heard):
+        asked = b"GET @elsewhere/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        answer = asyncio.run(ask_in_bytes(address, asked))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"bad_request" in answer
+    assert not heard

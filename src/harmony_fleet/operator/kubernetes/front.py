@@ -68,20 +68,17 @@ class Front:
         return self._for[1]
 
     async def _pass_on(self, request: Request, address: str) -> Response:
-        kept = [(k, v) for k, v in request.headers.items() if k.lower() not in _NOT_PASSED]
-        url = request.url
-        path = f"{url.path}?{url.query}" if url.query else url.path
-        passed = self._others.build_request(
-            request.method,
-            f"{address}{path}",
-            headers=[*kept, (PASSED_ON, "1")],
-            content=_body(request),
-            timeout=PASS_LIMIT,
-            extensions={"sni_hostname": self._name},
-        )
+        try:
+            passed = self._as_passed_on(request, address)
+        except httpx.InvalidURL as error:
+            return _error(ErrorWords("bad_request", f"the address cannot be read: {error}"), 400)
         try:
             answer = await self._others.send(passed, stream=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (
+            httpx.ConnectError,
+            httpx.ConnectTimeout,
+            OverflowError,
+        ) as error:  # or no such port
             logger.warning("the leader at %s cannot be asked: %r", address, error)
             return _nobody_leads()
         except (httpx.HTTPError, ClientDisconnect) as error:
@@ -89,6 +86,22 @@ class Front:
             return _unanswered()
         headers = {k: v for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED}
         return StreamingResponse(_read(answer), answer.status_code, headers)
+
+    def _as_passed_on(self, request: Request, address: str) -> httpx.Request:
+        """Path and headers as they came, byte by byte. Raises InvalidURL."""
+        scope = request.scope
+        target = scope["raw_path"] + (
+            b"?" + scope["query_string"] if scope["query_string"] else b""
+        )
+        kept = [(k, v) for k, v in request.headers.raw if k.decode("latin-1") not in _NOT_PASSED]
+        return self._others.build_request(
+            request.method,
+            httpx.URL(address).copy_with(raw_path=target),
+            headers=[*kept, (PASSED_ON.encode(), b"1")],
+            content=_body(request),
+            timeout=PASS_LIMIT,
+            extensions={"sni_hostname": self._name},
+        )
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
@@ -107,7 +120,7 @@ async def _read(answer: httpx.Response) -> AsyncIterator[bytes]:
 def _nobody_leads() -> Response:
     """Nothing was done: whoever hears it may ask again."""
     words = ErrorWords("not_leading", "no replica of the operator leads just now: try again")
-    return _error(words, {"Retry-After": "1"})
+    return _error(words, 503, {"Retry-After": "1"})
 
 
 def _unanswered() -> Response:
@@ -115,9 +128,9 @@ def _unanswered() -> Response:
     words = (
         "the leading replica did not answer; whether it acted is unknown: look before you repeat"
     )
-    return _error(ErrorWords("unanswered", words), {})
+    return _error(ErrorWords("unanswered", words), 503)
 
 
-def _error(words: ErrorWords, headers: dict[str, str]) -> Response:
+def _error(words: ErrorWords, status: int, headers: dict[str, str] | None = None) -> Response:
     body = msgspec.json.encode(ErrorBody(words))
-    return Response(body, 503, headers, media_type="application/json")
+    return Response(body, status, headers, media_type="application/json")
