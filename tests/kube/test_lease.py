@@ -30,6 +30,11 @@ class KubernetesWorld:
         self._stack.push_async_callback(cluster.close)
         return KubernetesLease(cluster, NAME, 4.0, address)
 
+    def edit(self, **spec: str | int | None) -> None:
+        """By hand."""
+        words = ("patch", "lease", NAME, "--type=merge", "-p", json.dumps({"spec": spec}))
+        self._kube.kubectl("-n", self._namespace, *words)
+
     async def delete(self) -> None:
         self._kube.kubectl("-n", self._namespace, "delete", "lease", NAME)
 
@@ -111,5 +116,24 @@ def test_two_replicas_hand_it_over_as_people_see_with_kubectl(
         assert after["leaseTransitions"] == int(before["leaseTransitions"]) + 1
         two.cancel()
         await asyncio.wait({one, two})
+
+    in_world(cluster, namespace, use)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [{"acquireTime": None, "renewTime": None}, {"leaseTransitions": 2**31 - 1}],
+    ids=["its times are taken out", "no more transitions can be counted"],
+)
+def test_one_that_somebody_has_edited_is_renewed_and_taken_over_all_the_same(
+    cluster: KubeCluster, namespace: str, edited: dict[str, int | None]
+) -> None:
+    async def use(world: KubernetesWorld) -> None:
+        await world.lease.write(lease_suite.held("one"))
+        world.edit(**edited)
+        found = await world.lease.read()
+        free = await world.lease.write(replace(found, holder=""))
+        taken = replace(free, holder="two", transitions=free.transitions + 1)
+        assert (await world.another().write(taken)).holder == "two"
 
     in_world(cluster, namespace, use)

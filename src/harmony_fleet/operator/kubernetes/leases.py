@@ -1,5 +1,6 @@
 """The Lease that replicas elect their leader by, as an object of the cluster."""
 
+from datetime import datetime
 from typing import Final
 
 from lightkube.models.coordination_v1 import LeaseSpec
@@ -14,6 +15,8 @@ from harmony_fleet.operator.kubernetes.turns import Rank
 
 ADDRESS: Final = f"{GROUP}/api"
 """An annotation: where the holder answers, for the other replicas."""
+_MOST_TRANSITIONS: Final = 2**31 - 1
+"""That the API server takes. It is a number for people, and whoever edits the Lease may set it."""
 
 
 class KubernetesLease:
@@ -38,9 +41,9 @@ class KubernetesLease:
         spec = LeaseSpec(
             holderIdentity=held.holder,
             leaseDurationSeconds=self._duration_s,
-            leaseTransitions=held.transitions,
-            acquireTime=micro_time(held.acquired_at),
-            renewTime=micro_time(held.renewed_at),
+            leaseTransitions=min(held.transitions, _MOST_TRANSITIONS),
+            acquireTime=_time(held.acquired_at),
+            renewTime=_time(held.renewed_at),
         )
         lease = Lease(metadata=metadata, spec=spec)
         write = self._cluster.replace if held.version else self._cluster.create
@@ -56,3 +59,8 @@ class KubernetesLease:
             spec.leaseTransitions or 0,
             metadata.resourceVersion or "",
         )
+
+
+def _time(text: str) -> datetime | None:
+    """None: somebody took it out of the Lease."""
+    return micro_time(text) if text else None
