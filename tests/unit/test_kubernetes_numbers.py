@@ -24,6 +24,14 @@ def test_a_devices_own_numbers_never_go_back() -> None:
         assert first == 9_000_001
 
 
+def test_a_number_that_somebody_wrote_by_hand_does_not_lead_all_others_out_of_their_range() -> None:
+    numbers = Numbers()
+    with numbers.given(1, version=7, last=2**63 - 1) as first:
+        assert first == 7 * ENTRIES + 1
+    with numbers.given(1, version=7, last=0) as second:
+        assert second == first + 1
+
+
 def test_what_comes_after_one_that_is_on_its_way_is_not_read_before_it() -> None:
     numbers = Numbers()
     with numbers.given(2, 1, 0) as slow:

@@ -6,6 +6,8 @@ Rules
    is shown none above it until then, and so misses nothing.
 3. Who leads after another goes on above it: the numbers begin at a multiple of the cluster's own
    version, which grows by every write, and no device's entries ever go back.
+4. A device's number that cannot have come about so is somebody's, who edited its status. It is not
+   counted on from: the numbers of all devices would end where the API server takes no higher ones.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from typing import Final
 
 ENTRIES: Final = 1000
 """For one version of the cluster: more than come with one write."""
+MOST: Final = 2**53
+"""That every reader of JSON keeps exactly."""
 
 
 class Numbers:
@@ -27,7 +31,7 @@ class Numbers:
 
         `version`: the newest that is known of the cluster; `last`: the device's own last number.
         """
-        first = max(self._last, last, version * ENTRIES) + 1
+        first = max(self._last, last if last < MOST else 0, version * ENTRIES) + 1
         self._last = first + count - 1
         these = {first} if count else set()
         self._on_their_way |= these
