@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.kube
+
 CHECKOUT = Path(__file__).parents[2]
 LIMIT_S = 120.0
 

@@ -11,6 +11,8 @@ from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet
 from tests.kube.test_wishes import reason, up
 
+pytestmark = pytest.mark.kube
+
 FILE = {"url": "https://files.example/a", "sizeBytes": 5, "sha256": "a" * 64}
 
 

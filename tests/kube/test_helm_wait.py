@@ -5,10 +5,13 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet
-from tests.kube.test_wishes import ready, up
+from tests.kube.test_wishes import up
 from tests.unit.kstatus import kstatus
+
+pytestmark = pytest.mark.kube
 
 TEMPLATE = """
 apiVersion: harmony-fleet.dev/v1alpha1
@@ -78,7 +81,7 @@ def test_helm_fails_on_a_bad_release_with_its_cause_and_long_before_its_time_is_
         assert kstatus(fleet.device("pi-1")) == "Failed"
         done = await installed(fleet, chart, "1.1.0")
         assert done.returncode == 0, done.stderr
-        assert ready(fleet, "pi-1")
+        assert fleet.condition("pi-1", "Ready")["status"] == "True"
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
 

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet, kube_fleet
 from tests.kube.test_permissions import grant
-from tests.kube.test_wishes import ready, reason, up
+from tests.kube.test_wishes import reason, up
 from tests.unit.kstatus import kstatus
 
 from harmony_fleet.operator.kubernetes.names import object_name
+
+pytestmark = pytest.mark.kube
 
 
 def device(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def test_of_two_devices_for_one_the_younger_is_stalled_until_the_older_has_gone(
         async with kube_fleet(cluster, namespace, tmp_path, ("twin-1",)) as fleet:
             await asyncio.to_thread(grant, cluster, namespace, {"devices": {"allNamespaces": True}})
             fleet.operator(all_namespaces=True)
-            await fleet.until(lambda: ready(fleet, "twin-1"))
+            await fleet.until_ready("twin-1")
             await younger(fleet, await asyncio.to_thread(new_namespace))
 
     asyncio.run(run())

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet
 from tests.kube.store_world import LIMIT_S, connected
@@ -20,6 +21,8 @@ from harmony_fleet.operator.kubernetes.names import API_VERSION, object_name
 from harmony_fleet.operator.kubernetes.objects import AgentRelease
 from harmony_fleet.operator.kubernetes.reflector import Collection, Reflector
 from harmony_fleet.operator.system import SystemClock
+
+pytestmark = pytest.mark.kube
 
 
 def found(fleet: KubeFleet, name: str) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from benchmarks.kube.requests import Written, written
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import PATIENT, KubeFleet, in_fleet
 
 from harmony_fleet.operator.write_behind import MOMENT_S
+
+pytestmark = pytest.mark.kube
 
 MOST = 4
 LONG = replace(PATIENT, probation_s=MOMENT_S + 2.0)

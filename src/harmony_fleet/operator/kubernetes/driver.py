@@ -240,9 +240,7 @@ class Driver:
             case _:
                 assert_never(decision)
 
-    async def _order(
-        self, device: Device, version: str, retry: bool, over: str
-    ) -> Obstacle | None:
+    async def _order(self, device: Device, version: str, retry: bool, over: str) -> Obstacle | None:
         """`over`: the order that it was decided upon. Another replica may have given one since."""
         names = [device_id_of(device)]
         try:
