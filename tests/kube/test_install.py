@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ DEVICE = json.dumps(
         "spec": {"paused": True},
     }
 )
+GONE_LIMIT_S = 60.0
 CRDS = ("agentreleases.harmony-fleet.dev", "devices.harmony-fleet.dev")
 
 
@@ -36,11 +38,24 @@ def empty(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def bare(empty: KubeCluster) -> Iterator[KubeCluster]:
     """Without our definitions, before and after."""
     yield empty
-    empty.kubectl("delete", "crd", "--ignore-not-found", *CRDS)
+    undefine(empty)
     names = ("clusterrole", "clusterrolebinding")
     for kind in names:
         empty.kubectl("delete", kind, "--ignore-not-found", f"{NAME}:{NAME}")
     empty.kubectl("delete", "namespace", "--ignore-not-found", NAME, "fleet", "elsewhere")
+
+
+def undefine(kube: KubeCluster) -> None:
+    """An API server that failed to remove what a definition defines tries it ever more rarely; it
+    looks again at once when the definition is touched.
+    """
+    kube.kubectl("delete", "crd", "--ignore-not-found", "--wait=false", *CRDS)
+    deadline_s = time.monotonic() + GONE_LIMIT_S
+    while lines(kube, "get", "crd", "-o", "name"):
+        assert time.monotonic() < deadline_s, kube.kubectl("get", "crd", "-o", "yaml").stdout
+        touch = f"touched={time.monotonic()}"
+        kube.kubectl("annotate", "crd", "--all", "--overwrite", touch, check=False)
+        time.sleep(0.5)
 
 
 def lines(kube: KubeCluster, *words: str) -> list[str]:
