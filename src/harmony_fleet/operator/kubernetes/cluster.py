@@ -22,7 +22,7 @@ from lightkube.core.resource import Resource
 from lightkube.types import PatchType
 
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.operator.kubernetes.reflector import retry_after_s
+from harmony_fleet.operator.kubernetes.reflector import FIRST_WAIT_S, retry_after_s
 from harmony_fleet.operator.kubernetes.turns import Rank, Turns
 from harmony_fleet.operator.ports import Clock, Conflict, StoreError
 
@@ -38,6 +38,7 @@ BURST: Final = 100
 IN_FLIGHT: Final = 8
 """Requests at once; the election's is one more, which waits for none of them. Each takes many turns
 of the loop: among too many others the Lease would not be renewed in time."""
+_MAX_WORDS: Final = 400
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = frozenset({401, 403})
@@ -159,8 +160,8 @@ class Cluster:
                     return await ask()
                 async with self._in_flight:
                     return await ask()
-            except ApiError as error:
-                wait_s = _put_off_s(error)
+            except httpx2.HTTPStatusError as error:  # an ApiError where the body is a Status
+                wait_s = _put_off_s(error.response)
                 if wait_s is None or self._clock.monotonic() + wait_s > give_up_s:
                     raise _in_our_words(error) from error
                 await self._clock.sleep(wait_s)
@@ -168,8 +169,12 @@ class Cluster:
                 raise StoreError(
                     f"the cluster's API server does not answer ({error!r}): it is tried again"
                 ) from error
-            except msgspec.MsgspecError as error:
-                raise StoreError(f"the cluster's answer cannot be read: {error}") from error
+            except (
+                msgspec.MsgspecError,
+                ValueError,
+                KeyError,
+            ) as error:  # no JSON, no Content-Type
+                raise StoreError(f"the cluster's answer cannot be read: {error!r}") from error
 
 
 class _NotThere(StoreError):
@@ -183,15 +188,19 @@ async def _or_none(asked: Awaitable[T]) -> T | None:
         return None
 
 
-def _put_off_s(error: ApiError) -> float | None:
+def _put_off_s(answer: httpx2.Response) -> float | None:
     """None: it is an answer, not a delay."""
-    if error.status.code not in _PUT_OFF:
+    if answer.status_code not in _PUT_OFF:
         return None
-    return retry_after_s(error.response.headers)
+    wait_s = retry_after_s(answer.headers)
+    return None if wait_s is None else max(wait_s, FIRST_WAIT_S)
 
 
-def _in_our_words(error: ApiError) -> StoreError:
-    code, words = error.status.code, error.status.message
+def _in_our_words(error: httpx2.HTTPStatusError) -> StoreError:
+    code = error.response.status_code
+    if not isinstance(error, ApiError):  # of whoever stands before it, or that serves no such kind
+        return StoreError(f"the cluster refused it ({code}): {error.response.text[:_MAX_WORDS]}")
+    words = error.status.message
     if code == _NOT_FOUND:
         return _NotThere(str(words))
     if code == _CONFLICT:
