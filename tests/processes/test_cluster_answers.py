@@ -1,4 +1,4 @@
-"""What is made of answers that are not a healthy API server's: of a proxy before it, or throttled."""
+"""What is made of answers that no healthy API server gives: of a proxy before it, or throttled."""
 
 import asyncio
 import json

@@ -102,6 +102,19 @@ def test_what_somebody_else_has_stored_is_learned_and_what_was_seen_stays_seen()
     played(story)
 
 
+def test_a_store_that_was_set_back_takes_no_generation_from_who_has_seen_it() -> None:
+    async def story(store: FakeStore, devices: KnownDevices) -> None:
+        device = await devices.adopt("pi-1")
+        newer = await store.save(replace(PLAIN, highest=7), device.revision)
+        await devices.looked_again("pi-1")
+        older = await store.save(replace(PLAIN, highest=6, seq=2), newer)
+        assert (await devices.looked_again("pi-1")).record.highest == 7
+        await store.save(replace(PLAIN, highest=1, journal_id="journal-2"), older)
+        assert (await devices.looked_again("pi-1")).record.highest == 1
+
+    played(story)
+
+
 def test_a_stop_of_an_order_that_somebody_else_has_replaced_is_no_more_on_its_way() -> None:
     async def story(store: FakeStore, devices: KnownDevices) -> None:
         case = after(HEARD, ordered(), ready(), candidate())

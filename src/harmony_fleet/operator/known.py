@@ -106,7 +106,8 @@ class KnownDevices:
             raise UnknownDevice(case.record.device_id)
         if stored.revision == device.revision:
             return
-        device.revision, device.case = stored.revision, replace(case, record=stored.record)
+        record = _above(case.record.highest, case.record.journal_id, stored.record)
+        device.revision, device.case = stored.revision, replace(case, record=record)
         if _order_id(stored.record) != _order_id(case.record):
             device.case = replace(device.case, stop_in_flight=False, unanswered=0)
 
@@ -136,6 +137,16 @@ class KnownDevices:
                 raise UnknownDevice(device_id)
             await self.adopt(device_id)
         return await self.looked_again(device_id)
+
+
+def _above(highest: int, journal_id: str | None, stored: DeviceRecord) -> DeviceRecord:
+    """A device never forgets a generation of its journal, and ignores an order that is not above.
+
+    So neither does who has seen it, where a store was set back: restored from a backup, or edited.
+    """
+    if stored.journal_id != journal_id or stored.highest >= highest:
+        return stored
+    return replace(stored, highest=highest)
 
 
 def _order_id(record: DeviceRecord) -> str | None:
