@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 from tests.kube.api_server import KubeCluster
 from tests.kube.fleet import KubeFleet, in_fleet
+from tests.kube.store_world import connected
+
+from harmony_fleet.operator.kubernetes.objects import Device
 
 pytestmark = pytest.mark.kube
+
+TURNS = 200
+MOMENT_S = 0.01
 
 
 async def up(fleet: KubeFleet, *devices: str) -> None:
@@ -137,5 +143,28 @@ def test_asking_for_the_version_that_runs_takes_the_order_back(
         await fleet.until(lambda: fleet.phase("pi-1") in {"Failed", "RolledBack"})
         await fleet.until_ready("pi-1")
         assert fleet.light.devices["pi-1"].running == "1.0.0"
+
+    in_fleet(cluster, namespace, tmp_path, use, "pi-1")
+
+
+def test_of_many_versions_asked_for_in_turn_the_last_one_is_what_stays(
+    cluster: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    """An order that was asked for a moment ago does not write its version over another one."""
+
+    async def use(fleet: KubeFleet) -> None:
+        await up(fleet, "pi-1")
+        user = connected(cluster, namespace)
+        try:
+            for number in range(TURNS):
+                version = ("1.2.0", "1.1.0")[number % 2]
+                await user.merge(Device, namespace, "pi-1", {"spec": {"version": version}})
+                await asyncio.sleep(number % 7 * MOMENT_S)
+        finally:
+            await user.close()
+        await fleet.until(lambda: ready(fleet, "pi-1"))
+        found = await asyncio.to_thread(fleet.device, "pi-1")
+        assert found["spec"]["version"] == "1.1.0"
+        assert fleet.light.devices["pi-1"].running == "1.1.0"
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")

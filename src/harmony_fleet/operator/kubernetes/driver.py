@@ -244,7 +244,8 @@ class Driver:
         """`over`: the order that it was decided upon. Another replica may have given one since."""
         names = [device_id_of(device)]
         try:
-            (result,) = await self._operator.upgrade(names, version, retry, True, over)
+            with self._store.following(names[0], version):
+                (result,) = await self._operator.upgrade(names, version, retry, True, over)
         except UnknownRelease:
             return self._unknown(device, version)
         except ReleaseWithdrawn as refusal:

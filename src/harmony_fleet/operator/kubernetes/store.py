@@ -7,10 +7,12 @@ Rules
 2. One device is read from the API server. All of them are read from the mirror, which may be late
    by what others have written a moment ago; never by what this process has.
 3. An order names its version in the spec as well, whoever gave it: what is asked for is one thing.
+   Only an order that the spec itself asked for gives way to what it asks for now.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,7 +40,7 @@ from harmony_fleet.operator.kubernetes.objects import (
 from harmony_fleet.operator.kubernetes.releases import KubernetesReleases
 from harmony_fleet.operator.kubernetes.render import News, Outlook, left_alone, rendered
 from harmony_fleet.operator.kubernetes.turns import Rank
-from harmony_fleet.operator.ports import Clock, Conflict, NotDeclared, Versioned
+from harmony_fleet.operator.ports import Clock, Conflict, NotDeclared, StoreError, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class KubernetesStore:
         self._cluster, self._devices, self._clock = cluster, devices, clock
         self._declared_only, self._told = declared_only, told
         self._outlooks: dict[str, Outlook] = {}
+        self._followed: dict[str, str] = {}
         self._numbers = Numbers()
         self._releases = KubernetesReleases(cluster, clock)
 
@@ -139,6 +142,19 @@ class KubernetesStore:
         status = left_alone(device, obstacle, self._clock.now())
         if status != device.status:
             await self._put(device, status, Rank.NOTED)
+
+    @contextmanager
+    def following(self, device_id: str, version: str) -> Iterator[None]:
+        """While that version is ordered because the spec asks for it.
+
+        Where it asks for another one by then, that is not written over: the order is not stored,
+        which raises StoreError.
+        """
+        self._followed[device_id] = version
+        try:
+            yield
+        finally:
+            del self._followed[device_id]
 
     def forget(self, device_id: str) -> None:
         self._outlooks.pop(device_id, None)
@@ -238,6 +254,8 @@ class KubernetesStore:
             wanted["paused"] = record.paused
         order = record.order
         if order and _new(order.upgrade_id, device) and order.version != spec.version:
+            if self._followed.get(record.device_id) == order.version:
+                raise StoreError(f"{record.device_id} shall not run {order.version} any more")
             wanted["version"] = order.version
         return await self._patch(device, {"spec": wanted}) if wanted else device
 
