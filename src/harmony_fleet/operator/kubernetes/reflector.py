@@ -164,7 +164,7 @@ class Reflector(Generic[T]):
 
     def _has_all(self, found: set[Key], version: str) -> None:
         """Raises _Gone where the cluster was set back: nothing known of it counts any more."""
-        if int(version) < self._listed_at:
+        if int(version) < max(self._listed_at, self._mirror.newest):
             logger.warning("%s was set back: it is read anew", self._collection.path)
             self._listed_at = 0
             self._mirror.clear()
