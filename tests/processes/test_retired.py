@@ -21,7 +21,7 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Desired
 from harmony_fleet.labels import Label
 from harmony_fleet.messaging.requests import MessagingError
 from harmony_fleet.operator.coordinator import OrderRefused
-from harmony_fleet.operator.ports import NotDeclared, StoreError
+from harmony_fleet.operator.ports import NotDeclared, StoreError, Versioned
 from harmony_fleet.operator.records import DeviceRecord, Happening
 from harmony_fleet.operator.results import UnknownDevice
 from harmony_fleet.testing.fake_store import FakeStore
@@ -42,6 +42,37 @@ class DeclaredOnly(FakeStore):
 
     async def declare(self, record: DeviceRecord) -> None:
         await super().save(record, 0)
+
+
+class Full(FakeStore):
+    """It takes no new device, as where a quota is used up."""
+
+    full = True
+    refused = 0
+
+    async def save(
+        self, record: DeviceRecord, revision: int, happenings: Sequence[Happening] = ()
+    ) -> int:
+        if self.full and revision == 0:
+            self.refused += 1
+            raise StoreError("exceeded quota")
+        return await super().save(record, revision, happenings)
+
+
+class ReadOnly(FakeStore):
+    read_only = False
+    listings = 0
+
+    async def load_all(self) -> Sequence[Versioned]:
+        self.listings += 1
+        return await super().load_all()
+
+    async def save(
+        self, record: DeviceRecord, revision: int, happenings: Sequence[Happening] = ()
+    ) -> int:
+        if self.read_only:
+            raise AWAY
+        return await super().save(record, revision, happenings)
 
 
 async def heard(world: World, device: FakeDevice) -> None:
@@ -307,6 +338,53 @@ def test_one_that_nobody_has_declared_is_not_taken_in_and_complained_of_once(
         asyncio.run(run())
     complaints = [one for one in caplog.messages if one.startswith("pi-1 is heard")]
     assert len(complaints) == 1
+
+
+def test_a_store_that_goes_on_refusing_a_newcomer_is_asked_now_and_then_until_it_takes_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        store = Full(QuickClock())
+        async with (
+            running_nats(tmp_path) as nats,
+            operating(nats, store, PATIENT) as world,
+            fake_device(nats) as device,
+        ):
+            for _ in range(100):
+                await device.beat()
+                await device.say()
+                await asyncio.sleep(0.02)
+            assert 1 <= store.refused <= 6
+            store.full = False
+            while not world.knows("pi-1"):
+                await device.beat()
+                await asyncio.sleep(0.1)
+            await until(lambda: world.case("pi-1").record.seq == 100)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    assert len([one for one in caplog.messages if "is not taken in now" in one]) == 1
+
+
+def test_while_the_store_goes_on_refusing_what_was_seen_all_is_listed_less_and_less_often(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        store = ReadOnly(QuickClock())
+        async with (
+            running_nats(tmp_path) as nats,
+            operating(nats, store, PATIENT) as world,
+            fake_device(nats) as device,
+        ):
+            await heard(world, device)
+            store.read_only, store.listings = True, 0
+            await device.say()
+            await asyncio.sleep(7)
+            assert 2 <= store.listings <= 4
+            store.read_only = False
+            await until(lambda: world.case("pi-1").record.seq == 1)
+
+    asyncio.run(run())
 
 
 def test_what_was_seen_and_not_stored_is_asked_for_again(tmp_path: Path) -> None:

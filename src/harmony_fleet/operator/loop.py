@@ -44,7 +44,7 @@ from harmony_fleet.operator.events import (
 )
 from harmony_fleet.operator.known import KnownDevice, KnownDevices, Sight
 from harmony_fleet.operator.markers import Markers
-from harmony_fleet.operator.observer import Observer
+from harmony_fleet.operator.observer import SOON_S, Observer
 from harmony_fleet.operator.orders import Orders
 from harmony_fleet.operator.ports import (
     Clock,
@@ -61,9 +61,13 @@ from harmony_fleet.operator.preflight_rules import PreflightResult
 from harmony_fleet.operator.records import Happening
 from harmony_fleet.operator.results import OrderResult, UnknownDevice, Wanted
 from harmony_fleet.operator.streams import StreamLimits
+from harmony_fleet.operator.turned_away import TurnedAway
 from harmony_fleet.operator.waiting import Waiting
 
 logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_S = 60.0
+"""Before all is listed again for something that the store goes on refusing."""
 
 Ts = TypeVarTuple("Ts")
 
@@ -98,6 +102,10 @@ class Operator:
         self._markers = Markers(plane, clock, self._devices.looked_again)
         self._observer = Observer(plane, self._saw, clock.now, settings.relist_s, settings.streams)
         self._newcomers: dict[str, Waiting] = {}
+        self._turned_away: TurnedAway[str] = TurnedAway(clock.monotonic)
+        self._failures = 0
+        """Listings in a row after which something that was seen could not be stored."""
+        self._failed = False
         self._complaints = Complaints(clock.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -216,6 +224,8 @@ class Operator:
 
         Raises StoreError.
         """
+        self._failures = self._failures + 1 if self._failed else 0
+        self._failed = False
         for found in await self._store.load_all():
             await self._devices.as_stored(found)
             await asyncio.sleep(0)  # where there are thousands, others must have their turns
@@ -225,6 +235,8 @@ class Operator:
         device = self._devices.get(device_id)
         if device is None:
             if device_id not in self._newcomers:
+                if device_id in self._turned_away:
+                    return
                 self._newcomers[device_id] = Waiting()
                 self._spawn(self._meet, device_id)
             self._newcomers[device_id].put(event)
@@ -238,20 +250,31 @@ class Operator:
             self._spawn(self._take_oldest, device)
 
     async def _meet(self, device_id: str) -> None:
-        """However much a newcomer says, it is adopted once, and then taken at its newest words."""
+        """However much a newcomer says, it is adopted once, and then taken at its newest words.
+
+        One that cannot be taken in now comes again by itself: it heartbeats.
+        """
         try:
             await self._devices.adopt(device_id)
         except NotDeclared as refusal:
-            self._newcomers.pop(device_id)
-            self._complaints.of(device_id, str(refusal))
+            self._turn_away(device_id, str(refusal))
+            return
+        except StoreError as error:
+            self._turn_away(device_id, f"{device_id} is not taken in now: {error}")
             return
         except BaseException:
             self._newcomers.pop(device_id)
             raise
+        self._turned_away.forget(device_id)
         said = self._newcomers.pop(device_id)
         self._observer.list_soon()  # what it said before it was known here
         while said:
             self._saw(device_id, said.take())
+
+    def _turn_away(self, device_id: str, why: str) -> None:
+        self._newcomers.pop(device_id)
+        self._turned_away.add(device_id)
+        self._complaints.of(device_id, why)
 
     async def _take_oldest(self, device: KnownDevice) -> None:
         async with device.lock:
@@ -384,6 +407,7 @@ class Operator:
             logger.info("%s", error)  # it was retired meanwhile
         except StoreError as error:
             logger.error("%s", error)
-            self._observer.list_soon()  # what was seen and not stored is seen again
+            self._failed = True  # what was seen and not stored is seen again
+            self._observer.list_soon(min(LONGEST_WAIT_S, SOON_S * 2 ** min(self._failures, 16)))
         except Exception:  # the runner: one device's fault must not end the operator
             logger.exception("a decision failed")

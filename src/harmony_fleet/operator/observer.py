@@ -94,10 +94,14 @@ class Observer:
         """Whether a heartbeat that comes now can be live."""
         return self._liveness.baseline is not None
 
-    def list_soon(self) -> None:
+    def list_soon(self, wait_s: float = SOON_S) -> None:
         """Look again, a little later; once, however often it is asked for until then."""
-        if self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(SOON_S, self._list_now)
+        loop = asyncio.get_running_loop()
+        if self._soon is not None:
+            if self._soon.when() <= loop.time() + wait_s:
+                return
+            self._soon.cancel()
+        self._soon = loop.call_later(wait_s, self._list_now)
 
     def _list_now(self) -> None:
         self._soon = None

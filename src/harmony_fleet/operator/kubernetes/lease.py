@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from harmony_fleet.operator.complaints import Complaints
 from harmony_fleet.operator.ports import Clock, Conflict, StoreError
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Elector:
         self, leases: Leases, identity: str, clock: Clock, timing: Timing = Timing()
     ) -> None:
         self._leases, self._identity, self._clock, self._timing = leases, identity, clock, timing
+        self._complaints = Complaints(clock.monotonic)
         self._seen: Held | None = None
         self._seen_at_s = self._renewed_at_s = -math.inf
         self._work: asyncio.Future[None] | None = None
@@ -150,7 +152,7 @@ class Elector:
             self._seen = None  # read it again
             return False
         except StoreError as error:
-            logger.warning("the Lease cannot be had now: %s", error)
+            self._complaints.of("the Lease", f"the Lease cannot be had now: {error}")
             return False
         self.leader = self._identity
         self._renewed_at_s = asked_at_s

@@ -1,0 +1,37 @@
+"""Who could not be taken in, and is not tried again at each of its words: `TurnedAway`.
+
+Each time in a row the wait is twice as long, with jitter, so that a store which goes on refusing a
+crowd is asked now and then.
+"""
+
+import random
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 300.0
+_DOUBLINGS: Final = 16
+
+
+class TurnedAway(Generic[K]):
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until_s: dict[K, float] = {}
+        self._times: dict[K, int] = {}
+
+    def __contains__(self, key: K) -> bool:
+        """Whether it is too early to try it again."""
+        return self._monotonic() < self._until_s.get(key, float("-inf"))
+
+    def add(self, key: K) -> None:
+        times = self._times.get(key, 0)
+        self._times[key] = times + 1
+        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(times, _DOUBLINGS))
+        self._until_s[key] = self._monotonic() + random.uniform(longest / 2, longest)
+
+    def forget(self, key: K) -> None:
+        """Idempotent."""
+        self._times.pop(key, None)
+        self._until_s.pop(key, None)
