@@ -15,7 +15,7 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desire
 from harmony_fleet.labels import Label
 from harmony_fleet.operator.ports import Conflict, StoreError
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
-from harmony_fleet.operator.write_behind import MOMENT_S, WriteBehind, merely_said
+from harmony_fleet.operator.write_behind import LONGEST_WAIT_S, MOMENT_S, WriteBehind, merely_said
 from harmony_fleet.testing import fake_clock
 from harmony_fleet.testing.fake_store import FakeStore
 from harmony_fleet.testing.store_suite import release
@@ -299,10 +299,21 @@ def test_a_store_that_fails_is_tried_again_until_nothing_is_missing() -> None:
         await moments(3)
         world.below.broken = None
         assert await world.stored() == at(Phase.PENDING)
-        await moments()
+        await moments(4)
         assert await world.stored() == at(Phase.VERIFYING)
         assert await world.sentences() == ["staging", "verifying"]
         assert world.losses == 0
+
+    played(story)
+
+
+def test_a_store_that_goes_on_refusing_is_tried_less_and_less_often() -> None:
+    async def story(world: World) -> None:
+        revision = await world.behind.save(at(Phase.PENDING), 0)
+        world.below.broken, world.below.saves = AWAY, 0
+        await world.behind.save(at(Phase.STAGING), revision, told("staging"))
+        await asyncio.sleep(3600)
+        assert 60 <= world.below.saves <= 70
 
     played(story)
 
@@ -547,7 +558,7 @@ def test_in_the_end_the_store_holds_the_last_record_and_every_happening_once_and
             record = wanted
             expected.append(str(number))
         world.below.broken = None
-        await (world.behind.close() if closes else asyncio.sleep(MOMENT_S * 3 + 20))
+        await (world.behind.close() if closes else asyncio.sleep(LONGEST_WAIT_S + 20))
         assert await world.stored() == record
         assert await world.sentences() == expected
         assert world.losses == 0

@@ -23,6 +23,8 @@ from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening,
 MOMENT_S: Final = 3.0
 AT_ONCE: Final = 4
 """Writes of what was said; the others wait, and are of what is said until then."""
+LONGEST_WAIT_S: Final = 60.0
+"""Between two tries to store what is refused again and again."""
 
 logger = logging.getLogger(__name__)
 
@@ -186,9 +188,11 @@ class WriteBehind:
             self._tasks[device_id] = asyncio.create_task(self._store_later(device_id))
 
     async def _store_later(self, device_id: str) -> None:
+        wait_s = self._moment_s
         try:
             while True:
-                await self._clock.sleep(self._moment_s)
+                await self._clock.sleep(wait_s)
+                wait_s = min(wait_s * 2, max(LONGEST_WAIT_S, self._moment_s))
                 try:
                     async with self._lanes:
                         await self._room()
