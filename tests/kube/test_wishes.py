@@ -162,7 +162,7 @@ def test_of_many_versions_asked_for_in_turn_the_last_one_is_what_stays(
                 await asyncio.sleep(number % 7 * MOMENT_S)
         finally:
             await user.close()
-        await fleet.until(lambda: ready(fleet, "pi-1"))
+        await fleet.run("wait", "--for=condition=Ready", "device/pi-1", "--timeout=60s")
         found = await asyncio.to_thread(fleet.device, "pi-1")
         assert found["spec"]["version"] == "1.1.0"
         assert fleet.light.devices["pi-1"].running == "1.1.0"
