@@ -110,7 +110,7 @@ class Driver:
             for sight in self._operator.sights():
                 device = self._devices.of(sight.case.record.device_id)
                 if device is not None and self._differs(device, sight):
-                    self._queue.add(key_of(device))
+                    self._queue.add_later(key_of(device), 0)  # no sooner than what failed before
 
     def _differs(self, device: Device, sight: Sight) -> bool:
         shown = device.status.heartbeat if device.status else None
