@@ -10,6 +10,7 @@ A spec that nobody has looked at goes first, and no look waits for a note of ano
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final, assert_never, get_args
 
 from harmony_fleet.contracts.errors import FleetError
@@ -212,11 +213,17 @@ class Driver:
         self._missed.pop(key, None)
         for twin in self._devices.named(name):
             self._queue.add(key_of(twin))  # it may be the one that counts now
-        for sight in self._operator.sights():
-            device_id = sight.case.record.device_id
-            if object_name(device_id) == name and self._devices.of(device_id) is None:
+        for device_id in self._called(name):
+            if self._devices.of(device_id) is None:
                 self._store.forget(device_id)
                 await self._operator.retire(device_id)
+
+    def _called(self, name: str) -> Sequence[str]:
+        """The device ids that an object of this name may have been for."""
+        if "." not in name:
+            return (name,)
+        known = (sight.case.record.device_id for sight in self._operator.sights())
+        return [device_id for device_id in known if object_name(device_id) == name]
 
     async def _retire(self, device: Device) -> None:
         if not self._devices.is_twin(device):
