@@ -265,7 +265,7 @@ class Operator:
         except BaseException:
             self._newcomers.pop(device_id)
             raise
-        self._turned_away.forget(device_id)
+        self._turned_away.taken_in()
         said = self._newcomers.pop(device_id)
         self._observer.list_soon()  # what it said before it was known here
         while said:

@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 FIRST_WAIT_S: Final = 1.0
-LONGEST_WAIT_S: Final = 300.0
+LONGEST_WAIT_S: Final = 120.0
 _DOUBLINGS: Final = 16
 
 
@@ -31,7 +31,7 @@ class TurnedAway(Generic[K]):
         longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(times, _DOUBLINGS))
         self._until_s[key] = self._monotonic() + random.uniform(longest / 2, longest)
 
-    def forget(self, key: K) -> None:
-        """Idempotent."""
-        self._times.pop(key, None)
-        self._until_s.pop(key, None)
+    def taken_in(self) -> None:
+        """Somebody was: all others may be tried again."""
+        self._times.clear()
+        self._until_s.clear()
