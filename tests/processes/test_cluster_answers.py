@@ -94,8 +94,8 @@ def test_only_the_api_server_itself_may_say_that_an_object_is_not_there_or_anoth
     status: int,
 ) -> None:
     text = {"Content-Type": "text/plain"}
-    with answering(Answer(status, b"page not found", text)) as (url, _):
-        with pytest.raises(StoreError) as caught:
+    with answering(Answer(status, b"page not found\n\nat all\n", text)) as (url, _):
+        with pytest.raises(StoreError, match=rf"\({status}\): page not found at all$") as caught:
             looked_up(url)
         assert not isinstance(caught.value, Conflict)
 

@@ -199,7 +199,8 @@ def _put_off_s(answer: httpx2.Response) -> float | None:
 def _in_our_words(error: httpx2.HTTPStatusError) -> StoreError:
     code = error.response.status_code
     if not isinstance(error, ApiError):  # of whoever stands before it, or that serves no such kind
-        return StoreError(f"the cluster refused it ({code}): {error.response.text[:_MAX_WORDS]}")
+        text = " ".join(error.response.text[:_MAX_WORDS].split())
+        return StoreError(f"the cluster refused it ({code}): {text}")
     words = error.status.message
     if code == _NOT_FOUND:
         return _NotThere(str(words))

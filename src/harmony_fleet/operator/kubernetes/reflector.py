@@ -240,11 +240,11 @@ class Reflector(Generic[T]):
 
 
 def _words(body: bytes) -> str:
-    """Of a Status, where it is one."""
+    """Of a Status, where it is one; in one line."""
     try:
         return msgspec.json.decode(body, type=_Head).message
     except msgspec.MsgspecError:
-        return body[:400].decode(errors="replace")
+        return " ".join(body[:400].decode(errors="replace").split())
 
 
 def retry_after_s(headers: httpx2.Headers) -> float | None:
