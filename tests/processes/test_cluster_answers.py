@@ -4,8 +4,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -28,6 +28,11 @@ class Answer:
     status: int = 200
     body: bytes = DEVICE
     headers: dict[str, str] = field(default_factory=lambda: JSON)
+    after_s: float = 0.0
+
+
+class CrowdedServer(ThreadingHTTPServer):
+    request_queue_size = 500
 
 
 @contextmanager
@@ -39,6 +44,7 @@ def answering(*answers: Answer) -> Iterator[tuple[str, list[str]]]:
         def do_GET(self) -> None:
             answer = answers[min(len(asked), len(answers) - 1)]
             asked.append(self.path)
+            time.sleep(answer.after_s)
             self.send_response(answer.status)
             for header in answer.headers.items():
                 self.send_header(*header)
@@ -48,7 +54,7 @@ def answering(*answers: Answer) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with CrowdedServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -58,17 +64,21 @@ def answering(*answers: Answer) -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Cluster]:
+    found = KubeConfig.from_one(cluster=Server(server=url), user=User(), namespace="fleet").get()
+    assert found is not None
+    cluster = Cluster(found, SystemClock())
+    try:
+        yield cluster
+    finally:
+        await cluster.close()
+
+
 def looked_up(url: str) -> Device | None:
     async def run() -> Device | None:
-        found = KubeConfig.from_one(
-            cluster=Server(server=url), user=User(), namespace="fleet"
-        ).get()
-        assert found is not None
-        cluster = Cluster(found, SystemClock())
-        try:
+        async with connected(url) as cluster:
             return await cluster.get(Device, "fleet", "pi-1")
-        finally:
-            await cluster.close()
 
     return asyncio.run(run())
 
@@ -119,3 +129,15 @@ def test_who_may_ask_again_at_once_waits_a_little() -> None:
         assert looked_up(url) is not None
         assert time.monotonic() - began_s >= 0.5
     assert len(asked) == 4
+
+
+def test_in_a_crowd_each_waits_for_its_turn_however_far_that_is() -> None:
+    """More requests than connections, and more than are answered within one answer's limit."""
+
+    async def run(url: str) -> None:
+        async with connected(url) as cluster:
+            asked = (cluster.get(Device, "fleet", "pi-1") for _ in range(400))
+            assert None not in await asyncio.gather(*asked)
+
+    with answering(Answer(after_s=4.0)) as (url, _):
+        asyncio.run(run(url))

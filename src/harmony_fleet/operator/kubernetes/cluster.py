@@ -70,7 +70,7 @@ class Cluster:
         burst: int = BURST,
     ) -> None:
         self.namespace = configuration.namespace
-        timeout = httpx2.Timeout(ANSWER_LIMIT_S)
+        timeout = httpx2.Timeout(ANSWER_LIMIT_S, pool=None)  # a turn may be far, in a crowd
         self._client = AsyncClient(configuration, timeout=timeout, field_manager=FIELD_MANAGER)
         parameters = client_adapter.ConnectionParams(timeout=timeout)
         self.http = client_adapter.AsyncClient(configuration, parameters)
