@@ -15,7 +15,13 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desire
 from harmony_fleet.labels import Label
 from harmony_fleet.operator.ports import Conflict, StoreError
 from harmony_fleet.operator.records import DeviceRecord, Happening, Order
-from harmony_fleet.operator.write_behind import LONGEST_WAIT_S, MOMENT_S, WriteBehind, merely_said
+from harmony_fleet.operator.write_behind import (
+    LONGEST_WAIT_S,
+    MOMENT_S,
+    MOST_TOLD,
+    WriteBehind,
+    merely_said,
+)
 from harmony_fleet.testing import fake_clock
 from harmony_fleet.testing.fake_store import FakeStore
 from harmony_fleet.testing.store_suite import release
@@ -314,6 +320,21 @@ def test_a_store_that_goes_on_refusing_is_tried_less_and_less_often() -> None:
         await world.behind.save(at(Phase.STAGING), revision, told("staging"))
         await asyncio.sleep(3600)
         assert 60 <= world.below.saves <= 70
+
+    played(story)
+
+
+def test_a_device_that_says_ever_new_things_while_nothing_can_be_stored_fills_no_memory() -> None:
+    async def story(world: World) -> None:
+        revision = await world.behind.save(at(Phase.PENDING), 0)
+        world.below.broken = AWAY
+        for number in range(MOST_TOLD * 3):
+            phase = (Phase.STAGING, Phase.VERIFYING)[number % 2]
+            await world.behind.save(at(phase), revision, told(str(number)))
+        world.below.broken = None
+        await moments(2)
+        assert await world.stored() == at(Phase.VERIFYING)
+        assert await world.sentences() == [str(n) for n in range(MOST_TOLD * 2, MOST_TOLD * 3)]
 
     played(story)
 

@@ -23,6 +23,8 @@ from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening,
 MOMENT_S: Final = 3.0
 AT_ONCE: Final = 4
 """Writes of what was said; the others wait, and are of what is said until then."""
+MOST_TOLD: Final = 500
+"""Of one device, that wait to be stored: one that says ever new things fills no memory."""
 LONGEST_WAIT_S: Final = 60.0
 """Between two tries to store what is refused again and again."""
 
@@ -90,7 +92,7 @@ class WriteBehind:
             if known.revision != revision:
                 raise Conflict(f"{record.device_id} was written by another since it was read")
             if merely_said(known.record, record):
-                known.told += happenings
+                known.told = [*known.told, *happenings][-MOST_TOLD:]
                 known.record, known.waits = record, True
                 self._store_soon(record.device_id)
                 return revision
