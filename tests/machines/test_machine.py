@@ -16,6 +16,7 @@ from tests.matrix.scene import eventually
 pytestmark = pytest.mark.machines
 
 SMALL = 48 << 20
+MORE_THAN_A_SERVICE_GIVES_BACK = b"\0" * (4 << 20)
 REACH = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.5)"
 
 
@@ -127,7 +128,7 @@ def test_a_link_that_was_cut_stays_cut_over_a_boot(boot: Boot, hub: Hub) -> None
 def test_a_small_disk_gets_full_and_a_bad_one_read_only(boot: Boot) -> None:
     pi = boot("pi-1", Kind(disk_bytes=SMALL, volatile_journal=True))  # a journal would give way
     with disk_full(pi), pytest.raises(Refused, match="No space left on device"):
-        pi.write("/var/one", "byte")
+        pi.write("/var/one", MORE_THAN_A_SERVICE_GIVES_BACK)
     pi.write("/var/again", "there is room")
     pi.disk.turn_read_only()
     with pytest.raises(Refused, match="Read-only file system"):
