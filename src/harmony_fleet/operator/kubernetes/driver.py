@@ -11,30 +11,30 @@ A spec that nobody has looked at goes first, and no look waits for a note of ano
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final, assert_never, get_args
+from typing import Final, get_args
 
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.operator.coordinator import OrderRefused, Overtaken
 from harmony_fleet.operator.known import Sight
+from harmony_fleet.operator.kubernetes.asking import Asking
 from harmony_fleet.operator.kubernetes.conditions import Obstacle, Presence
 from harmony_fleet.operator.kubernetes.devices import Devices
 from harmony_fleet.operator.kubernetes.mapping import (
     ObjectUnusable,
     check_usable,
     device_id_of,
+    reason,
     record_of,
     revision_of,
 )
 from harmony_fleet.operator.kubernetes.mirror import Key, Mirror, key_of
 from harmony_fleet.operator.kubernetes.names import object_name
+from harmony_fleet.operator.kubernetes.notes import Notes
 from harmony_fleet.operator.kubernetes.objects import AgentRelease, Device
-from harmony_fleet.operator.kubernetes.render import Outlook, asked_of
+from harmony_fleet.operator.kubernetes.render import Outlook
 from harmony_fleet.operator.kubernetes.store import KubernetesStore
-from harmony_fleet.operator.kubernetes.wants import GiveAbort, GiveOrder, Settled, Wait, decide
 from harmony_fleet.operator.kubernetes.work_queue import WorkQueue
 from harmony_fleet.operator.loop import Operator
-from harmony_fleet.operator.ports import Clock, Conflict, StoreError, Versioned
-from harmony_fleet.operator.results import ReleaseRefused, ReleaseWithdrawn, UnknownRelease
+from harmony_fleet.operator.ports import Clock, Versioned
 from harmony_fleet.operator.views import Condition, online, waits_for
 from harmony_fleet.operator.views import conditions as trouble
 from harmony_fleet.operator.write_behind import WriteBehind
@@ -50,9 +50,6 @@ LOOK_S: Final = 2.0
 """Between two looks at which devices are heard."""
 PATIENCE_S: Final = 90.0
 """After its start an operator calls nobody silent: three intervals of the longest usual ones."""
-ON_ITS_WAY_S: Final = 10.0
-"""A release that a Device asks for may be applied in one go with it, and after it."""
-_UNKNOWN: Final = "UnknownRelease"
 
 
 class Driver:
@@ -69,11 +66,10 @@ class Driver:
         self._operator, self._store, self._behind = operator, store, behind
         self._devices, self._clock = devices, clock
         self._queue: WorkQueue[Key] = WorkQueue()
-        self._notes: WorkQueue[str] = WorkQueue()
+        self._notes = Notes(store, behind)
+        self._asking = Asking(operator, store, clock, self._queue.add_later)
         self._releases = releases
         self._began_s = clock.monotonic()
-        self._missed: dict[Key, tuple[str, float]] = {}
-        """Which release a Device asks for that was not there, and since when."""
         devices.mirror.on_change(self._changed)
         releases.on_change(self._release_changed)
 
@@ -82,7 +78,7 @@ class Driver:
         for device in self._devices.mirror:
             self._changed(key_of(device))
         workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-        workers += [asyncio.create_task(self._write_notes()) for _ in range(NOTES)]
+        workers += [asyncio.create_task(self._notes.run()) for _ in range(NOTES)]
         try:
             await self._look_around()
         finally:
@@ -102,7 +98,7 @@ class Driver:
         """Whoever waits for it may have it now."""
         for device in self._devices.mirror:
             asks = object_name(device.spec.version) == key[1]
-            if asks and (_waits(device) or key_of(device) in self._missed):
+            if asks and (_waits(device) or self._asking.misses(key_of(device))):
                 self._queue.add(key_of(device))
 
     async def _look_around(self) -> None:
@@ -118,7 +114,7 @@ class Driver:
         presence = self._presence(sight)
         found = trouble(sight, self._clock.now())
         changed = presence is not None and (shown or Presence.UNHEARD) != presence
-        return changed or bool(found) != (_stalled_by(device) in _TROUBLES)
+        return changed or bool(found) != (reason(device, "Stalled") in _TROUBLES)
 
     def _presence(self, sight: Sight) -> Presence | None:
         """None: it cannot be told yet."""
@@ -174,28 +170,11 @@ class Driver:
         device = self._devices.mirror.get(key) or device
         stored = Versioned(record_of(device), revision_of(device))
         sight = await self._operator.learn(self._behind.as_known(stored))
-        obstacle = await self._do(device, sight)
+        obstacle = await self._asking.ask(device, sight)
         sight = self._operator.sight(sight.case.record.device_id)
         obstacle = obstacle or self._obstacle(sight)
         outlook = Outlook(self._presence(sight), obstacle, device.metadata.generation)
-        self._store.see(sight.case.record.device_id, outlook)
-        self._notes.add(sight.case.record.device_id)
-
-    async def _write_notes(self) -> None:
-        while True:
-            await asyncio.sleep(0)  # as above
-            device_id = await self._notes.take()
-            try:
-                await self._behind.settled(device_id)
-                if not self._behind.waits(device_id):  # else it is written with what waits
-                    await self._store.note(device_id)
-                self._notes.done(device_id)
-            except FleetError as error:
-                logger.warning("what is seen of %s is noted later: %s", device_id, error)
-                self._notes.failed(device_id)
-            except Exception:  # the runner, as above
-                logger.exception("noting what is seen of %s failed", device_id)
-                self._notes.failed(device_id)
+        self._notes.add(sight.case.record.device_id, outlook)
 
     async def _leave_alone(self, device: Device, obstacle: Obstacle) -> None:
         """Whoever mends it, changes it, and it is looked at again."""
@@ -210,7 +189,7 @@ class Driver:
 
     async def _gone(self, key: Key) -> None:
         _space, name = key
-        self._missed.pop(key, None)
+        self._asking.forget(key)
         for twin in self._devices.named(name):
             self._queue.add(key_of(twin))  # it may be the one that counts now
         for device_id in self._called(name):
@@ -231,64 +210,6 @@ class Driver:
             self._store.forget(device_id_of(device))
         await self._store.let_go(device)
 
-    async def _do(self, device: Device, sight: Sight) -> Obstacle | None:
-        """What is asked for; or why that cannot be."""
-        name = sight.case.record.device_id
-        decision = decide(asked_of(device), sight.case.record)
-        match decision:
-            case GiveOrder(version, retry):
-                order = sight.case.record.order
-                over = order.upgrade_id if order else ""
-                return await self._order(device, version, retry, over)
-            case GiveAbort():
-                return await self._abort(name)
-            case Wait() | Settled():
-                return None
-            case _:
-                assert_never(decision)
-
-    async def _order(self, device: Device, version: str, retry: bool, over: str) -> Obstacle | None:
-        """`over`: the order that it was decided upon. Another replica may have given one since."""
-        names = [device_id_of(device)]
-        try:
-            with self._store.following(names[0], version):
-                (result,) = await self._operator.upgrade(names, version, retry, True, over)
-        except UnknownRelease:
-            return self._unknown(device, version)
-        except ReleaseWithdrawn as refusal:
-            return Obstacle("ReleaseWithdrawn", str(refusal))
-        except ReleaseRefused as refusal:
-            return Obstacle("ReleaseRefused", str(refusal))
-        except Overtaken as refusal:
-            raise Conflict(str(refusal)) from refusal
-        except OrderRefused as refusal:
-            return Obstacle("OrderRefused", str(refusal))
-        if result.reason is None:
-            return None
-        if result.kind == OrderRefused.kind:
-            return Obstacle("OrderRefused", result.reason)
-        raise StoreError(result.reason)  # also where it was overtaken: it is looked at again
-
-    def _unknown(self, device: Device, version: str) -> Obstacle | None:
-        """Not at once: whoever waits for the Device would take Stalled for its end."""
-        key, now_s = key_of(device), self._clock.monotonic()
-        missed, since_s = self._missed.get(key, ("", now_s))
-        if missed != version:
-            self._missed[key] = (version, now_s)
-            since_s = now_s
-        left_s = since_s + ON_ITS_WAY_S - now_s
-        if left_s <= 0 or _stalled_by(device) == _UNKNOWN:
-            return Obstacle(_UNKNOWN, f"there is no AgentRelease of version {version}")
-        self._queue.add_later(key, left_s)
-        return None
-
-    async def _abort(self, name: str) -> Obstacle | None:
-        try:
-            await self._operator.abort([name])
-        except OrderRefused as refusal:
-            return Obstacle("AbortRefused", str(refusal))
-        return None
-
     def _obstacle(self, sight: Sight) -> Obstacle | None:
         found = trouble(sight, self._clock.now())
         if not found:
@@ -304,18 +225,6 @@ def _asks(device: Device) -> bool:
     return device.status.observed_generation != device.metadata.generation
 
 
-def _stalled_by(device: Device) -> str | None:
-    """The reason why it is stalled; None: it is not."""
-    return _reason(device, "Stalled")
-
-
 def _waits(device: Device) -> bool:
     """For a release, as far as its status knows."""
-    return _stalled_by(device) is not None or _reason(device, "Reconciling") == "Ordering"
-
-
-def _reason(device: Device, kind: str) -> str | None:
-    """Of that condition; None: it does not hold."""
-    found = device.status.conditions if device.status else ()
-    held = (one.reason for one in found if one.type == kind and one.status == "True")
-    return next(held, None)
+    return reason(device, "Stalled") is not None or reason(device, "Reconciling") == "Ordering"

@@ -24,7 +24,13 @@ PASSED_ON: Final = "Fleet-Passed-On"
 in turn for ever."""
 PASS_LIMIT: Final = httpx.Timeout(900.0, connect=2.0)
 """As long as the longest answer takes: a preflight of many devices."""
-_NOT_PASSED: Final = frozenset({"connection", "host", "transfer-encoding", "content-length"})
+_NOT_PASSED: Final = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"),
+        *("host", "transfer-encoding", "content-length"),
+    }
+)
+"""Of one connection alone (RFC 9110, 7.6.1), or made anew for the next one."""
 
 
 class Front:

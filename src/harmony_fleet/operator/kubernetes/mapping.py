@@ -156,3 +156,10 @@ def _short(sentence: str) -> str:
     """As much of it as may stand there."""
     most = objects.MAX_MESSAGE
     return sentence if len(sentence) <= most else f"{sentence[: most - 1]}…"
+
+
+def reason(device: objects.Device, kind: str) -> str | None:
+    """Of that condition; None: it does not hold."""
+    found = device.status.conditions if device.status else ()
+    held = (one.reason for one in found if one.type == kind and one.status == "True")
+    return next(held, None)
