@@ -15,7 +15,6 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -134,10 +133,13 @@ class Elector:
 
     async def _try_for(self, limit_s: float) -> bool:
         """Take or renew it; whether it is ours. What fails is tried again."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(limit_s):
                 return await self._try()
-        return False
+        except TimeoutError:
+            words = f"the Lease cannot be had now: no answer within {limit_s:.1f} s"
+            self._complaints.of("the Lease", words)
+            return False
 
     async def _try(self) -> bool:
         try:
