@@ -244,3 +244,30 @@ def test_acting_changes_nothing_of_what_is_asked_for(
     assert after.now == asked.now
     assert after.acted in (asked.acted, asked.now)
     assert acted_on(after, record, known(record)) in (after, replace(after, acted=after.now))
+
+
+@pytest.mark.parametrize(
+    "order", [None, newest(Phase.FAILED, "9.9.9"), newest(Phase.PENDING, "9.9.9")]
+)
+def test_a_heartbeat_that_is_older_than_a_verdict_is_not_taken_for_what_runs(
+    order: Order | None,
+) -> None:
+    """2.0.0 has come; the heartbeat of 1.0.0 was before it; and by now 1.0.0 is asked for."""
+    verdict = newest(Phase.SUCCEEDED)
+    record = replace(RUNS_ONE, order=verdict)
+    if order is not None:
+        record = replace(record, order=replace(order, upgrade_id="f" * 32), past=(verdict,))
+    assert not record.runs("1.0.0")
+    asked = Asked("1.0.0", acted=Acted("2.0.0"))
+    decision = decide(asked, record)
+    assert decision == GiveOrder("1.0.0", retry=False)
+    assert ordered(record, GiveOrder("1.0.0", retry=False)).order != record.order
+    assert acted_on(asked, record, known(record)) == asked, "nothing of it was done yet"
+
+
+def test_a_version_that_was_rolled_back_does_not_run_by_an_older_heartbeat() -> None:
+    record = replace(with_order(Phase.ROLLED_BACK), current_version="2.0.0")
+    assert not record.runs("2.0.0")
+    assert record.order is not None
+    later = replace(record, past=(record.order,), order=newest(Phase.SUCCEEDED))
+    assert later.runs("2.0.0"), "it was tried again"

@@ -172,7 +172,7 @@ def _ordered(case: Case, event: Ordered) -> Transition:
             f"{name} is already being upgraded to {current.version} ({current.phase}): wait for "
             f"it, or run `fleet abort {name}` first"
         )
-    if record.current_version == event.version and not (current and current.open):
+    if record.runs(event.version) and not (current and current.open):
         raise AlreadyRuns(f"{name} already runs {event.version}: nothing was ordered")
     if record.paused:
         raise OrderRefused(

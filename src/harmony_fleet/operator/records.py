@@ -68,6 +68,23 @@ class DeviceRecord:
     paused: bool = False
     """No order is given to it; one that is under way goes on."""
 
+    def runs(self, version: str) -> bool:
+        """By its heartbeat, where none of its verdicts speaks against that.
+
+        A heartbeat may be older than a verdict. Where somebody has replaced the version by hand
+        since, one more order of it is needless and does no harm.
+        """
+        if self.current_version != version:
+            return False
+        for order in (self.order, *reversed(self.past)):
+            if order is None:
+                continue
+            if order.phase is AgentUpgradePhase.SUCCEEDED:
+                return order.version == version
+            if order.phase is AgentUpgradePhase.ROLLED_BACK and order.version == version:
+                return False
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Release:

@@ -81,7 +81,7 @@ def _at_rest(seen: Seen) -> tuple[State, State, State]:
     current = record.current_version
     if current is None and not asked.version:
         return _told(False, False, False, "Unheard", "no heartbeat has come from it yet")
-    if not asked.version or current == asked.version:
+    if not asked.version or record.runs(asked.version):
         return _told(True, False, False, "Running", f"runs {current}")
     decision = decide(asked, record)
     if isinstance(decision, GiveOrder):

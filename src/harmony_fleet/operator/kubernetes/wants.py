@@ -73,7 +73,7 @@ def decide(asked: Asked, record: DeviceRecord) -> Decision:
     order = record.order
     if order is not None and order.open:
         return _under_way(asked, record, order)
-    if record.current_version == asked.version:
+    if record.runs(asked.version):
         return Settled()
     if asked.acted == asked.now and not _came_all_the_same(asked, record):
         return Settled()
@@ -83,7 +83,7 @@ def decide(asked: Asked, record: DeviceRecord) -> Decision:
 def _under_way(asked: Asked, record: DeviceRecord, order: Order) -> Decision:
     if order.version == asked.version or order.phase is AgentUpgradePhase.COMMITTED:
         return Wait()
-    if record.current_version != asked.version:
+    if not record.runs(asked.version):
         return Wait() if record.paused else _order(asked)
     return GiveAbort() if order.desired is Desired.RUN else Wait()
 
@@ -106,6 +106,6 @@ def acted_on(asked: Asked, record: DeviceRecord, known: str | None) -> Asked:
     order, version = record.order, asked.version
     ordered = order is not None and order.version == version and order.upgrade_id != known
     at_rest = order is None or not order.open or order.desired is Desired.ABORT
-    runs = record.current_version == version and at_rest
+    runs = record.runs(version) and at_rest
     withdrawn = not version and asked.acted is not None
     return replace(asked, acted=asked.now) if ordered or runs or withdrawn else asked
