@@ -59,7 +59,7 @@ class Grounds:
 
     async def operator(self) -> OperatorProcess:
         """One more replica, which answers that it is ready."""
-        made = await asyncio.to_thread(self.fleet.operator)
+        made = self.fleet.operator()  # not in a thread: an interrupt would leave it running
         await ready(made)
         return made
 
