@@ -24,6 +24,8 @@ from harmony_fleet.labels import Changes
 
 CONNECT_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_S: Final = 30.0
+MANY_LIMIT_S: Final = 900.0
+"""For orders to many devices: each is stored before the answer, in a cluster at a capped rate."""
 LEADERLESS_LIMIT_S: Final = 10.0
 """Twice what another replica takes to lead once the one that led is gone."""
 LEADERLESS_POLL_S: Final = 0.5
@@ -40,6 +42,11 @@ class Chosen:
     devices: tuple[str, ...] | None = None
     selector: str | None = None
 
+    @property
+    def many(self) -> bool:
+        """It may be, for all that is known here."""
+        return self.devices is None or len(self.devices) > 1
+
     def document(self) -> dict[str, Any]:
         if self.selector is not None:
             return {"devices": None, "selector": self.selector}
@@ -53,8 +60,8 @@ class FleetClient:
     def __init__(self, reach: Reach, answer_limit_s: float = ANSWER_LIMIT_S) -> None:
         self.reach = reach
         self._limit_s = answer_limit_s
-        connect_s = min(CONNECT_LIMIT_S, answer_limit_s)
-        self._http = reach.client(httpx.Timeout(answer_limit_s, connect=connect_s))
+        self._connect_s = min(CONNECT_LIMIT_S, answer_limit_s)
+        self._http = reach.client(httpx.Timeout(answer_limit_s, connect=self._connect_s))
 
     @classmethod
     def of(cls, data: Path, answer_limit_s: float = ANSWER_LIMIT_S) -> Self:
@@ -138,19 +145,20 @@ class FleetClient:
 
     def upgrade(self, chosen: Chosen, version: str, *, retry: bool, replace: bool) -> bytes:
         order = {**chosen.document(), "version": check_version(version)}
-        return self._post("/api/v1/upgrades", {**order, "retry": retry, "replace": replace})
+        order = {**order, "retry": retry, "replace": replace}
+        return self._post("/api/v1/upgrades", order, many=chosen.many)
 
     def abort(self, chosen: Chosen) -> bytes:
-        return self._post("/api/v1/aborts", chosen.document())
+        return self._post("/api/v1/aborts", chosen.document(), many=chosen.many)
 
     def rollback(self, chosen: Chosen) -> bytes:
-        return self._post("/api/v1/rollbacks", chosen.document())
+        return self._post("/api/v1/rollbacks", chosen.document(), many=chosen.many)
 
     def pause(self, chosen: Chosen) -> bytes:
-        return self._post("/api/v1/pauses", chosen.document())
+        return self._post("/api/v1/pauses", chosen.document(), many=chosen.many)
 
     def resume(self, chosen: Chosen) -> bytes:
-        return self._post("/api/v1/resumes", chosen.document())
+        return self._post("/api/v1/resumes", chosen.document(), many=chosen.many)
 
     def preflight(self, chosen: Chosen, version: str) -> bytes:
         question = {**chosen.document(), "version": check_version(version)}
@@ -159,15 +167,18 @@ class FleetClient:
     def get(self, path: str) -> bytes:
         return self._send("GET", path).content
 
-    def _post(self, path: str, document: dict[str, Any]) -> bytes:
-        return self._send("POST", path, json=document).content
+    def _post(self, path: str, document: dict[str, Any], many: bool = False) -> bytes:
+        limit_s = max(self._limit_s, MANY_LIMIT_S) if many else self._limit_s
+        return self._send("POST", path, limit_s, json=document).content
 
-    def _send(self, method: str, path: str, **body: Any) -> httpx.Response:
+    def _send(
+        self, method: str, path: str, limit_s: float | None = None, **body: Any
+    ) -> httpx.Response:
         give_up_s = time.monotonic() + min(LEADERLESS_LIMIT_S, self._limit_s)
         file = body.get("content")
         begin = file.tell() if file else 0
         while True:
-            answer = self._ask(method, path, body)
+            answer = self._ask(method, path, limit_s or self._limit_s, body)
             if answer.is_success:
                 return answer
             kind, message = _said(answer)
@@ -177,14 +188,15 @@ class FleetClient:
             if file:
                 file.seek(begin)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any]) -> httpx.Response:
+    def _ask(self, method: str, path: str, limit_s: float, body: dict[str, Any]) -> httpx.Response:
         faults = self.reach.faults
+        timeout = httpx.Timeout(limit_s, connect=self._connect_s)
         try:
-            return self._http.request(method, path, **body)
+            return self._http.request(method, path, timeout=timeout, **body)
         except httpx.ConnectError as error:
             raise faults.unconnected(error) from error
         except httpx.TimeoutException as error:
-            raise faults.silent(self._limit_s) from error
+            raise faults.silent(limit_s) from error
         except httpx.HTTPError as error:
             raise faults.broken(error) from error
 
