@@ -80,11 +80,8 @@ class Front:
             return _error(ErrorWords("bad_request", f"the address cannot be read: {error}"), 400)
         try:
             answer = await self._others.send(passed, stream=True)
-        except (
-            httpx.ConnectError,
-            httpx.ConnectTimeout,
-            OverflowError,
-        ) as error:  # or no such port
+        except (httpx.ConnectError, httpx.ConnectTimeout, OverflowError) as error:
+            # OverflowError: there is no such port
             logger.warning("the leader at %s cannot be asked: %r", address, error)
             return _nobody_leads()
         except (httpx.HTTPError, ClientDisconnect) as error:
