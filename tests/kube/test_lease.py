@@ -15,6 +15,8 @@ from harmony_fleet.operator.kubernetes.leases import KubernetesLease
 from harmony_fleet.operator.system import SystemClock
 from harmony_fleet.testing import lease_suite
 
+pytestmark = pytest.mark.kube
+
 NAME = "harmony-fleet"
 WHOLE, NEXT = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z"
 LIMIT_S = 60.0

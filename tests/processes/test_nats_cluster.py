@@ -151,6 +151,7 @@ def test_who_has_keys_of_another_plane_is_not_let_in(tmp_path: Path) -> None:
     in_world(tmp_path, use)
 
 
+@pytest.mark.e2e
 def test_one_server_may_be_killed_and_all_of_them_restarted(tmp_path: Path) -> None:
     async def use(world: World) -> None:
         async with world.operator() as operator:

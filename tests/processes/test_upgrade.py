@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from benchmarks.world import VERSIONS, World, add_release, world
 from demo.releases import build_release, tamper
 from tests.processes.asset_server import serve, serving
@@ -199,6 +200,7 @@ async def status(one: Scene) -> bytes:
     return (await one.world.plane.request(request, b"", 5)).payload
 
 
+@pytest.mark.e2e
 def test_a_damaged_journal_is_kept_aside_and_the_next_order_says_so() -> None:
     async def scene(one: Scene) -> None:
         assert (await one.upgrade(NEW)).phase is Phase.SUCCEEDED
