@@ -50,7 +50,7 @@ async def measure(place: Grounds, rounds: int) -> AsyncIterator[Figure]:
         taken_s = []
         for n in range(rounds):
             version = VERSIONS[(n + 1) % 2]
-            taken_s.append(await _round(place, orders, leader, version))
+            taken_s.append(await _round(place, orders, (leader, other), version))
             await until(partial(_runs, place, device, version), LIMIT_S, last_words(other))
             leader, other = other, await place.operator()
         for operator in (other, leader):
@@ -62,13 +62,16 @@ async def measure(place: Grounds, rounds: int) -> AsyncIterator[Figure]:
     yield Figure(f"{what}, worst", max(taken_s), "s", GOAL_S)
 
 
-async def _round(place: Grounds, orders: Orders, leader: OperatorProcess, version: str) -> float:
+async def _round(
+    place: Grounds, orders: Orders, replicas: tuple[OperatorProcess, OperatorProcess], version: str
+) -> float:
+    leader, other = replicas
     await asyncio.sleep(random.uniform(0, RENEWED_S))
     orders.at_s.clear()
     leader.signal(signal.SIGKILL)
     killed_s = time.monotonic()
     await place.ask(names(1), version)
-    await until(lambda: bool(orders.at_s), LIMIT_S, lambda: "no order was given")
+    await until(lambda: bool(orders.at_s), LIMIT_S, last_words(other))
     await asyncio.to_thread(leader.stop)
     return orders.at_s[0] - killed_s
 
