@@ -158,7 +158,7 @@ def test_ready_is_only_what_runs_as_asked_with_nothing_under_way_and_nothing_in_
     is_ready = told(seen)["Ready"].status
     assert is_ready == (
         record.current_version is not None
-        and asked.version in {"", record.current_version}
+        and (not asked.version or record.runs(asked.version))
         and not (record.order and record.order.open)
         and seen.obstacle is None
     )
