@@ -19,14 +19,16 @@ PUT_LIMIT_S = 5.0
 INTERVAL_MS = 30_000
 
 
-def test_a_crowd_of_new_devices_is_taken_in_while_it_is_written_at_a_capped_rate(
+def test_a_crowd_of_new_devices_is_taken_in_by_one_leader(
     cluster: KubeCluster, namespace: str, tmp_path: Path
 ) -> None:
     async def use(fleet: KubeFleet) -> None:
-        fleet.operator()
+        operator = fleet.operator()
         await fleet.until(lambda: "pi-1" in names(fleet))
         await heard(fleet, [f"new-{number}" for number in range(CROWD)])
         await fleet.until(lambda: len(names(fleet)) == CROWD + 1)
+        assert operator.words().count("leads now") == 1
+        assert "leads no more" not in operator.words()
 
     in_fleet(cluster, namespace, tmp_path, use, "pi-1")
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx2
+import pytest
 
-from harmony_fleet.operator.kubernetes.mirror import Mirror
+from harmony_fleet.operator.kubernetes.mirror import Mirror, version_of
 from harmony_fleet.operator.kubernetes.objects import Device
 from harmony_fleet.operator.kubernetes.reflector import Collection, Reflector
 from harmony_fleet.testing import fake_clock
@@ -57,6 +58,7 @@ def page(version: int, *names: str, next_one: str = "") -> httpx2.Response:
     return httpx2.Response(200, json={"metadata": metadata, "items": items})
 
 
+TOO_OLD = '{"type": "ERROR", "object": {"code": 410, "message": "too old"}}'
 GONE = httpx2.Response(410, json={"code": 410, "message": "too old"})
 
 
@@ -158,4 +160,38 @@ def test_a_server_that_says_when_to_come_again_is_obeyed_but_never_at_once() -> 
         return lambda _query: httpx2.Response(429, headers=headers, json={"code": 429})
 
     assert len(watched(busy(29)).asked) == 3
-    assert len(watched(busy(0)).asked) < 1000
+    assert len(watched(busy(0)).asked) <= 5 * MINUTE_S
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx2.Response(500),
+        httpx2.Response(403, json={"code": 403}),
+        httpx2.Response(200, text="not JSON"),
+        said(TOO_OLD),
+    ],
+    ids=["it fails", "it is forbidden", "nothing can be read", "it is too old, as a watch says it"],
+)
+def test_what_cannot_be_had_is_not_asked_for_without_a_pause(answer: httpx2.Response) -> None:
+    def script(_query: Query) -> httpx2.Response:
+        return httpx2.Response(answer.status_code, content=answer.content)
+
+    assert 3 < len(watched(script).asked) < MOST
+
+
+def test_a_cluster_that_was_set_back_behind_what_a_watch_has_told_is_read_anew() -> None:
+    """Restored from a backup: its versions are handed out again."""
+    told = {"resourceVersion": "100"}
+
+    def script(query: Query) -> httpx2.Response:
+        if not lists(query):
+            told.update(query)
+            return said(event("MODIFIED", "a", 400), TOO_OLD)
+        if "watch" in told:
+            return goes_on(event("ADDED", "a", 200), listed_to_its_end(300))
+        return said(event("ADDED", "a", 90), listed_to_its_end(100))
+
+    server = watched(script)
+    assert told["resourceVersion"] == "100"
+    assert [version_of(one) for one in server.known] == [200]

@@ -4,15 +4,15 @@ Each time in a row the wait is twice as long, with jitter, so that a store which
 crowd is asked now and then.
 """
 
-import random
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
+
+from harmony_fleet.operator.backoff import doubling_s
 
 K = TypeVar("K", bound=Hashable)
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 120.0
-_DOUBLINGS: Final = 16
 
 
 class TurnedAway(Generic[K]):
@@ -28,8 +28,8 @@ class TurnedAway(Generic[K]):
     def add(self, key: K) -> None:
         times = self._times.get(key, 0)
         self._times[key] = times + 1
-        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(times, _DOUBLINGS))
-        self._until_s[key] = self._monotonic() + random.uniform(longest / 2, longest)
+        wait_s = doubling_s(times, FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._until_s[key] = self._monotonic() + wait_s
 
     def taken_in(self) -> None:
         """Somebody was: all others may be tried again."""

@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 import httpx2
 import msgspec
 
+from harmony_fleet.operator.backoff import doubling_s
 from harmony_fleet.operator.kubernetes.mirror import Key, Mirror, Mirrored, key_of
 
 T = TypeVar("T", bound=Mirrored)
@@ -142,8 +143,8 @@ class Reflector(Generic[T]):
         self._failures += 1
         if self._failures % PATIENCE == 0:
             self._version = ""  # it may be one that the cluster has not reached: it was set back
-        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures, 10))
-        wait_s = random.uniform(longest / 2, longest) if after_s is None else after_s
+        wait_s = doubling_s(self._failures, FIRST_WAIT_S, LONGEST_WAIT_S)
+        wait_s = wait_s if after_s is None else after_s
         why = str(error) or repr(error)  # many of httpx have no words
         logger.warning("%s cannot be watched now: %s", self._collection.path, why)
         await asyncio.sleep(wait_s)

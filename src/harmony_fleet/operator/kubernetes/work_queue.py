@@ -10,15 +10,15 @@ https://pkg.go.dev/k8s.io/client-go/util/workqueue
 """
 
 import asyncio
-import random
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
+
+from harmony_fleet.operator.backoff import doubling_s
 
 K = TypeVar("K", bound=Hashable)
 
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 60.0
-_DOUBLINGS: Final = 16
 
 
 class WorkQueue(Generic[K]):
@@ -73,9 +73,8 @@ class WorkQueue(Generic[K]):
     def failed(self, key: K) -> None:
         """It comes back by itself."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures, _DOUBLINGS))
         self._free(key)
-        self.add_later(key, random.uniform(longest / 2, longest))
+        self.add_later(key, doubling_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S))
 
     def close(self) -> None:
         for timer in self._timers.values():
