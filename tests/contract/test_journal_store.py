@@ -1,5 +1,6 @@
-"""The journal's contract, held by the file on disk and by the fake."""
+"""The journal's contract, held by the file on disk, the fake, and the simulated disk."""
 
+import errno
 import re
 from itertools import count
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from harmony_fleet.agent.upgrade.durable import temporary
 from harmony_fleet.agent.upgrade.journal import FILE_NAME, FileJournal
+from harmony_fleet.simulation.disk import JOURNAL, UNREADABLE, Disk
+from harmony_fleet.simulation.files import DiskJournal
 from harmony_fleet.testing import journal_suite
 from harmony_fleet.testing.fake_journal import FakeJournal
 from harmony_fleet.testing.journal_suite import Case, World
@@ -58,9 +61,42 @@ class FakeWorld:
         self.journal.unwritable = broken
 
 
-@pytest.fixture(params=["file", "fake"])
+class SimulatedWorld:
+    def __init__(self) -> None:
+        self.disk = Disk()
+        self.ids = count(1)
+
+    def store(self) -> DiskJournal:
+        return DiskJournal(self.disk, lambda: f"id-{next(self.ids)}")
+
+    def put(self, data: bytes) -> None:
+        self.disk.put(JOURNAL, data)
+
+    def moved_aside(self) -> list[bytes]:
+        kept = self.disk.seen(UNREADABLE)
+        return [one for one in kept if isinstance(one, bytes)] if isinstance(kept, tuple) else []
+
+    def break_disk(self, broken: bool) -> None:
+        self.disk.before = _refuse if broken else _let
+
+
+def _refuse(_change: str) -> None:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+def _let(_change: str) -> None:
+    pass
+
+
+@pytest.fixture(params=["file", "fake", "simulated"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return FakeWorld() if request.param == "fake" else FileWorld(tmp_path)
+    match request.param:
+        case "fake":
+            return FakeWorld()
+        case "simulated":
+            return SimulatedWorld()
+        case _:
+            return FileWorld(tmp_path)
 
 
 @pytest.mark.parametrize("case", journal_suite.CASES, ids=journal_suite.name)

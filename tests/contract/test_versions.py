@@ -1,4 +1,4 @@
-"""The versions' contract, held by the files of a device and by the fake executor."""
+"""The versions' contract, held by the files of a device, the fake executor, and the simulation."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,10 @@ import pytest
 
 from harmony_fleet.agent.upgrade.layout import ATTEMPT_OPEN, Layout, Paths
 from harmony_fleet.agent.upgrade.ports import FLEET_AGENT
+from harmony_fleet.simulation.disk import ATTEMPT_OPEN as OPEN
+from harmony_fleet.simulation.disk import LINK, TORN, Disk, file_of
+from harmony_fleet.simulation.files import DiskVersions
+from harmony_fleet.simulation.files import Program as Plain
 from harmony_fleet.testing import versions_suite
 from harmony_fleet.testing.fake_executor import FakeExecutor
 from harmony_fleet.testing.fake_versions import FakeFile
@@ -103,14 +107,54 @@ class FakeWorld:
         return FakeFile(f"program {next(self.serial)}".encode())
 
 
+class SimulatedWorld:
+    def __init__(self) -> None:
+        self.serial = count()
+        self.disk = Disk()
+        self.versions = DiskVersions(self.disk, OLD, self.install(OLD), TOTAL_KEPT)
+
+    def install(self, version: str) -> str:
+        self.disk.put(file_of(version), digest := self._program())
+        return digest
+
+    def install_plainly(self) -> str:
+        self.disk.put(LINK, Plain(digest := self._program()))
+        return digest
+
+    def digest(self, version: str) -> str | None:
+        found = self.disk.seen(file_of(version))
+        return found if isinstance(found, str) else None
+
+    def digest_behind_link(self) -> str | None:
+        place = self.disk.seen(LINK)
+        if isinstance(place, Plain):
+            return place.sha256
+        return self.digest(place) if isinstance(place, str) else None
+
+    def damage(self, version: str) -> None:
+        self.disk.put(file_of(version), TORN)
+
+    def remove(self, version: str) -> None:
+        self.disk.remove(file_of(version))
+
+    def attempt_is_open(self) -> bool:
+        return self.disk.seen(OPEN) is not None
+
+    def _program(self) -> str:
+        return sha256(f"program {next(self.serial)}".encode()).hexdigest()
+
+
 def _digest(path: Path) -> str | None:
     return sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-@pytest.fixture(params=["layout", "fake"])
+@pytest.fixture(params=["layout", "fake", "simulated"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "fake":
         yield FakeWorld()
+        return
+    if request.param == "simulated":
+        yield SimulatedWorld()
         return
     layout = LayoutWorld(tmp_path / "root")
     yield layout
