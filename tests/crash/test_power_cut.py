@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
-SAMPLE = 60
+SAMPLE = 30
 """Of each plot, where not all are tried."""
 
 

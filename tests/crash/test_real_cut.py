@@ -13,7 +13,7 @@ from tests.crash.real_cuts import Cut, Cuts
 from tests.crash.stories import PLOTS, TIMING, recordings
 
 SEED = 20261125
-CUTS_OF_EACH_PLOT = 16
+CUTS_OF_EACH_PLOT = 8
 
 refused = cache(probed)
 
