@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm kube-assets e2e-kube bench bench-device bench-kube agent format reference manifests clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm kube-assets e2e-kube prove bench bench-device bench-kube agent format reference manifests clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,10 @@ manifests: .venv/ready ## generate deploy/kustomize from the chart, by the helm 
 agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
 	@$(VENV)/python -m harmony_fleet.release build --version "$(VERSION)" --output dist/
 
+prove: .venv/ready ## every state of the shipped decisions within two faults: ten minutes (FAULTS, SCENARIO, REPLAY=file)
+	@$(VENV)/python -m harmony_fleet.simulation.explore $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(REPLAY),--replay $(REPLAY))
+
 bench: .venv/ready ## measure, side by side with what people use today
 	@$(VENV)/python -m benchmarks
 
@@ -93,4 +97,4 @@ bench-kube: .venv/ready ## a real API server: 10,000 Devices, upgrades beside SQ
 		$(if $(REPORT),--report $(REPORT))
 
 clean: ## remove what was built, and .venv
-	@rm -rf .venv dist build .demo .soak .storm .cache src/*.egg-info
+	@rm -rf .venv dist build .demo .prove .soak .storm .cache src/*.egg-info

@@ -106,10 +106,7 @@ class KnownDevices:
             raise UnknownDevice(case.record.device_id)
         if stored.revision == device.revision:
             return
-        record = _above(case.record.highest, case.record.journal_id, stored.record)
-        device.revision, device.case = stored.revision, replace(case, record=record)
-        if _order_id(stored.record) != _order_id(case.record):
-            device.case = replace(device.case, stop_in_flight=False, unanswered=0)
+        device.revision, device.case = stored.revision, read_again(case, stored.record)
 
     async def looked_again(self, device_id: str) -> Case:
         """What the store wants of this device now. Raises UnknownDevice."""
@@ -137,6 +134,14 @@ class KnownDevices:
                 raise UnknownDevice(device_id)
             await self.adopt(device_id)
         return await self.looked_again(device_id)
+
+
+def read_again(case: Case, stored: DeviceRecord) -> Case:
+    """What is known of a device whose record somebody else has written."""
+    record = _above(case.record.highest, case.record.journal_id, stored)
+    if _order_id(stored) != _order_id(case.record):
+        case = replace(case, stop_in_flight=False, unanswered=0)
+    return replace(case, record=record)
 
 
 def _above(highest: int, journal_id: str | None, stored: DeviceRecord) -> DeviceRecord:

@@ -1,0 +1,410 @@
+"""Visits every state that a scenario can reach within its budget of faults, each once, in breadth.
+
+The first way to a state is a shortest one. A move that is no fault and that nobody wishes for is
+free: once faults stop, the free moves are all that happens, and each that stays possible happens.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from time import monotonic
+
+from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.operator.records import DeviceRecord
+from harmony_fleet.simulation.explore import checks
+from harmony_fleet.simulation.explore.device import Devices, fresh_device
+from harmony_fleet.simulation.explore.meeting import Meetings
+from harmony_fleet.simulation.explore.moves import BITS, DeviceMove, Moves
+from harmony_fleet.simulation.explore.operators import Office, View, acts, new_desk, told
+from harmony_fleet.simulation.explore.world import DEVICE, Device, Kind, Plane, Scenario, Sight
+
+MASK = (1 << BITS) - 1
+FEW = 7
+RECORD, DONE, FAULTS, FIRST, SECOND = 2 * BITS, 3 * BITS, 3 * BITS + 3, 3 * BITS + 6, 4 * BITS + 6
+"""Where in a state's number the parts behind the device and the plane begin."""
+
+KEPT = MASK << RECORD | FEW << DONE | FEW << FAULTS
+"""The record, the wishes uttered, the faults left."""
+
+DEVICE_KEY = MASK | MASK << BITS | FEW << FAULTS
+OFFICE_KEY = MASK << BITS | KEPT
+
+Desks = tuple[int, ...]
+Table = tuple[tuple[int, int, bool, str], ...]
+"""Of moves: what each adds to the state's number, its label, whether it is free, what it breaks."""
+Edge = tuple[int, int, bool, str]
+"""The state after a move, its label, whether it is free, and what it breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    what: str
+    story: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    scenario: Scenario
+    faults: int
+    states: int
+    transitions: int
+    depth: int
+    seconds: float
+    settled: int
+    violations: tuple[Violation, ...]
+
+
+def installed(plain: bool) -> tuple[Device, Plane, DeviceRecord]:
+    """A device that has started and reported for the first time."""
+    devices = Devices(Kind.GOOD, faulty=False)
+    (started,) = devices.own(fresh_device(plain))
+    device, plane, record = started.reaction.device, Plane(), DeviceRecord(DEVICE)
+    meetings = Meetings(devices)
+    office = Office(new_desk(record, Sight.LOOKED), plane, record)
+    for _ in range(3):
+        for meeting in meetings.of(device, plane):
+            if meeting.said is not None:
+                office = told(office, meeting.said)
+            else:
+                device, plane = meeting.device, meeting.plane
+                break
+    office = replace(office, plane=plane)
+    for act in acts(office, View.STATUSES, alone=True):
+        office = act.office
+    return device, plane, office.record
+
+
+class StoryImpossible(FleetError):
+    """The code has changed: what was told cannot happen any more."""
+
+    kind = "story_impossible"
+
+
+class Search:
+    def __init__(self, scenario: Scenario, faults: int) -> None:
+        self.scenario, self.faults = scenario, faults
+        self.moves = Moves(scenario)
+        self.states: list[int] = []
+        self._known: dict[int, int] = {}
+        self._parents, self._how = array("i"), array("i")
+        self._edges, self._ends = array("I"), array("Q")
+        self._fine: set[int] = set()
+        self._with_stops: set[int] = set()
+        self._device_tables: dict[int, tuple[Table, tuple[DeviceMove, ...]]] = {}
+        places = (FIRST, SECOND)[: scenario.operators]
+        others = [MASK << place for place in places]
+        self._office_keys = [
+            OFFICE_KEY | (sum(others) if len(others) == 2 else others[0]) for _ in places
+        ]
+        self._office_tables: list[dict[int, Table]] = [{} for _ in places]
+        self.violations: list[Violation] = []
+        self.transitions = 0
+
+    def run(self) -> Explored:
+        """Until all is visited, or something is found that must not be."""
+        begun_s = monotonic()
+        self._meet(self._start(), -1, 0)
+        self._visit()
+        settled = 0 if self.violations else self._judge_ends()
+        return Explored(
+            self.scenario,
+            self.faults,
+            len(self.states),
+            self.transitions,
+            len(self.story(len(self.states) - 1)),
+            monotonic() - begun_s,
+            settled,
+            tuple(self.violations),
+        )
+
+    def replay(self, story: Sequence[str]) -> str:
+        """What the same moves break, or nothing: in any of the ways in which they may go.
+
+        Raises StoryImpossible where none of them can happen.
+        """
+        reached = {self._start()}
+        for number, line in enumerate(story):
+            after: set[int] = set()
+            for state in reached:
+                for difference, label, _, breach in chain.from_iterable(self._tables(state)):
+                    if self._label(label) == line:
+                        if breach:
+                            return breach
+                        after.add(state + difference)
+            if not after:
+                raise StoryImpossible(f"move {number + 1} cannot happen: {line}")
+            reached = after
+        for state in reached:
+            self._meet(state, -1, 0)
+        self._visit()
+        if not self.violations:
+            self._judge_ends()
+        return self.violations[0].what if self.violations else ""
+
+    def _visit(self) -> None:
+        number = 0
+        while number < len(self.states) and not self.violations:
+            self._expand(number)
+            number += 1
+
+    def _start(self) -> int:
+        """A device that idles, and is known, as after its installation."""
+        moves = self.moves
+        device, plane, record = installed(self.scenario.plain)
+        desk = moves.desks.number(new_desk(record, Sight.LOOKED))
+        return self._packed(
+            moves.devices.number(device),
+            moves.planes.number(plane),
+            moves.records.number(record) << RECORD | self.faults << FAULTS,
+            (desk,) * self.scenario.operators,
+        )
+
+    def _expand(self, number: int) -> None:
+        """What a move changes is the same wherever the parts that it concerns are: a difference."""
+        state, known, edges = self.states[number], self._known, self._edges
+        for table in self._tables(state):
+            self.transitions += len(table)
+            for difference, label, free, breach in table:
+                after = state + difference
+                there = known.get(after)
+                if there is None:
+                    there = self._meet(after, number, label)
+                if free:
+                    edges.append(there)
+                if breach:
+                    self._violated(breach, number, label)
+        self._ends.append(len(edges))
+
+    def _tables(self, state: int) -> list[Table]:
+        """The moves of the device with the plane, of each operator, and those that join all."""
+        key = state & DEVICE_KEY
+        found = self._device_tables.get(key)
+        if found is None:
+            found = self._device_tables[key] = self._device_table(state)
+        alone, joint = found
+        tables = [alone]
+        for number, mask in enumerate(self._office_keys):
+            key = state & mask
+            table = self._office_tables[number].get(key)
+            if table is None:
+                table = self._table(state, self._of_office(state, number))
+                self._office_tables[number][key] = table
+            tables.append(table)
+        if joint or self._stopping(state):
+            tables.append(self._table(state, self._joint_moves(state, joint)))
+        return tables
+
+    def _stopping(self, state: int) -> bool:
+        """A stop is under way to the device."""
+        stopping = state >> FIRST & MASK in self._with_stops
+        return stopping or (
+            len(self._office_keys) == 2 and state >> SECOND & MASK in self._with_stops
+        )
+
+    def _of_office(self, state: int, number: int) -> Iterator[Edge]:
+        """Of an operator, and once of all that does not concern what the device does."""
+        yield from self._of_operator(state, number)
+        if number == 0:
+            yield from self._of_the_plane(state, self._desks(state))
+
+    def _table(self, state: int, edges: Iterable[Edge]) -> Table:
+        return tuple(
+            [
+                (after - state, label, free, breach)
+                for after, label, free, breach in edges
+                if after != state or breach
+            ]
+        )
+
+    def _device_table(self, state: int) -> tuple[Table, tuple[DeviceMove, ...]]:
+        """And those of its moves that reach an operator, whose difference depends on that."""
+        moves, faults = self.moves, state >> FAULTS & FEW
+        device, plane = state & MASK, state >> BITS & MASK
+        found: list[DeviceMove] = []
+        for faulty in (False, True) if faults else (False,):
+            found += [move._replace(plane=plane) for move in moves.own(device, faulty)]
+            found += moves.met(device, plane, faulty)
+        may = [move for move in found if move.cost <= faults]
+        joint = tuple(move for move in may if move.said or move.answers)
+        desks = self._desks(state)
+        alone = (move for move in may if not (move.said or move.answers))
+        return self._table(state, (self._moved(state, move, desks) for move in alone)), joint
+
+    def _joint_moves(self, state: int, joint: tuple[DeviceMove, ...]) -> Iterator[Edge]:
+        desks, faults = self._desks(state), state >> FAULTS & FEW
+        device, plane, record = state & MASK, state >> BITS & MASK, state >> RECORD & MASK
+        for move in joint:
+            if move.plane != plane or not self._is_known(move, desks, record):
+                yield self._moved(state, move, desks)
+        if self.moves.planes.values[plane].device:
+            for faulty in (False, True) if faults else (False,):
+                for stop, left in self._stops(device, desks, faulty):
+                    if stop.cost <= faults:
+                        yield self._moved(state, stop._replace(plane=plane), left)
+
+    def _is_known(self, move: DeviceMove, desks: Desks, record: int) -> bool:
+        """A heartbeat that changes nothing."""
+        if not move.said or move.answers:
+            return False
+        heard = self.moves.told
+        return all(heard(desk, record, move.said) == (desk, record) for desk in desks)
+
+    def _meet(self, state: int, parent: int, label: int) -> int:
+        number = self._known[state] = len(self.states)
+        self.states.append(state)
+        self._parents.append(parent)
+        self._how.append(label)
+        device, record = state & MASK, state >> RECORD & MASK
+        if (pair := device << BITS | record) not in self._fine:
+            breach = checks.of_record(
+                self.moves.devices.values[device], self.moves.records.values[record]
+            )
+            if breach:
+                self._violated(breach, number, -1)
+            self._fine.add(pair)
+        return number
+
+    def _moved(self, state: int, move: DeviceMove, desks: Desks) -> Edge:
+        label, cost, device, plane, said, answers, breach = move
+        rest = (state & KEPT) - (cost << FAULTS)
+        if said:
+            rest, desks = self._told(rest, desks, said)
+        if answers:
+            answered = self.moves.answered
+            desks = tuple([answered(desk, n, answers) for n, desk in enumerate(desks)])
+        return self._packed(device, plane, rest, desks), label, not cost, breach
+
+    def _told(self, rest: int, desks: Desks, said: int) -> tuple[int, Desks]:
+        record, now = rest >> RECORD & MASK, list(desks)
+        for number in range(len(desks)):
+            now[number], written = self.moves.told(now[number], record, said)
+            if written != record:
+                for other in range(len(desks)):
+                    now[other] = self.moves.stale(now[other]) if other != number else now[other]
+            record = written
+        return rest & ~(MASK << RECORD) | record << RECORD, tuple(now)
+
+    def _stops(self, device: int, desks: Desks, faulty: bool) -> Iterator[tuple[DeviceMove, Desks]]:
+        """One arrives; as a fault it may arrive once more."""
+        moves = self.moves
+        for number, desk in enumerate(desks):
+            for upgrade_id in moves.desks.values[desk].channel.stops:
+                left = (*desks[:number], moves.stopless(desk, upgrade_id), *desks[number + 1 :])
+                for move in moves.stopped(device, upgrade_id, number, faulty):
+                    yield move, left
+                if faulty:
+                    for move in moves.stopped(device, upgrade_id, number, False):
+                        yield move._replace(cost=1), desks
+
+    def _of_operator(self, state: int, number: int) -> Iterator[Edge]:
+        moves, desks = self.moves, self._desks(state)
+        device, plane, record = state & MASK, state >> BITS & MASK, state >> RECORD & MASK
+        faults, done = state >> FAULTS & FEW, state >> DONE & FEW
+        found = moves.done(desks[number], plane, record, False)
+        if faults:
+            found += moves.done(desks[number], plane, record, True)
+        if done < len(self.scenario.wishes):
+            asked = moves.wished(desks[number], record, done)
+            found += [move._replace(plane=plane) for move in asked]
+        for label, cost, after, there, written, wish, breach in found:
+            now = list(desks)
+            if written != record and len(desks) == 2:
+                now[1 - number] = moves.stale(now[1 - number])
+            now[number] = after
+            rest = written << RECORD | done + wish << DONE | faults - cost << FAULTS
+            packed = self._packed(device, there, rest, tuple(now))
+            yield packed, (number + 1) << 24 | label, not cost and not wish, breach
+
+    def _of_the_plane(self, state: int, desks: Desks) -> Iterator[Edge]:
+        moves = self.moves
+        device, plane, record = state & MASK, state >> BITS & MASK, state >> RECORD & MASK
+        rest, there = state & KEPT, moves.planes.values[plane]
+        if not there.up:
+            for label, back in moves.returns(plane):
+                yield self._packed(device, back, rest, desks), label, True, ""
+        elif state >> FAULTS & FEW:
+            rest -= 1 << FAULTS
+            away = tuple([moves.cut_desk(desk, record, True) for desk in desks])
+            label = moves.labels.number("the message plane goes away")
+            yield self._packed(device, moves.outage(plane), rest, away), label, False, ""
+            if there.device:
+                cut = tuple([moves.cut_desk(desk, record, False) for desk in desks])
+                label = moves.labels.number("the device's connection breaks")
+                yield self._packed(device, moves.cut(plane), rest, cut), label, False, ""
+
+    def _packed(self, device: int, plane: int, rest: int, desks: Desks) -> int:
+        if not rest >> FAULTS & FEW:
+            plane = self.moves.plain(plane)
+        for desk in desks:
+            if desk not in self._with_stops and self.moves.desks.values[desk].channel.stops:
+                self._with_stops.add(desk)
+        if len(desks) == 2:  # which is which makes no difference
+            rest |= max(desks) << SECOND
+        return device | plane << BITS | rest | min(desks) << FIRST
+
+    def _desks(self, state: int) -> Desks:
+        first = state >> FIRST & MASK
+        return (first, state >> SECOND & MASK) if self.scenario.operators == 2 else (first,)
+
+    def _violated(self, what: str, number: int, label: int) -> None:
+        story = list(self.story(number))
+        if label >= 0:
+            story.append(self._label(label))
+        self.violations.append(Violation(what, tuple(story)))
+
+    def story(self, number: int) -> tuple[str, ...]:
+        """The moves that lead to a state, the shortest way."""
+        lines = []
+        while self._parents[number] >= 0:
+            lines.append(self._label(self._how[number]))
+            number = self._parents[number]
+        return tuple(reversed(lines))
+
+    def _label(self, label: int) -> str:
+        text, operator = self.moves.labels.values[label & (1 << 24) - 1], label >> 24
+        return f"operator {operator} {text}" if operator else text
+
+    # Where all ends
+
+    def _judge_ends(self) -> int:
+        """Every state must have a free way to one that is settled: how many are."""
+        settled = [number for number in range(len(self.states)) if self._settled(number)]
+        reached = self._reached_back(settled)
+        stuck = reached.find(0)
+        if stuck >= 0:
+            what = "6: once faults stop, it never settles"
+            self.violations.append(Violation(what, self.story(stuck)))
+        return len(settled)
+
+    def _settled(self, number: int) -> bool:
+        state = self.states[number]
+        device = self.moves.devices.values[state & MASK]
+        return checks.settled(device, self.moves.records.values[state >> RECORD & MASK])
+
+    def _reached_back(self, settled: list[int]) -> bytearray:
+        ends, edges, total = self._ends, self._edges, len(self.states)
+        counts = array("Q", bytes(8 * (total + 1)))
+        for target in edges:
+            counts[target + 1] += 1
+        for number in range(total):
+            counts[number + 1] += counts[number]
+        sources, place = array("I", bytes(4 * len(edges))), array("Q", counts)
+        begin = 0
+        for number in range(total):
+            for position in range(begin, ends[number]):
+                target = edges[position]
+                sources[place[target]] = number
+                place[target] += 1
+            begin = ends[number]
+        reached, waiting = bytearray(total), list(settled)
+        for number in waiting:
+            reached[number] = 1
+        while waiting:
+            number = waiting.pop()
+            for position in range(counts[number], counts[number + 1]):
+                source = sources[position]
+                if not reached[source]:
+                    reached[source] = 1
+                    waiting.append(source)
+        return reached
