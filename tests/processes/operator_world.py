@@ -1,6 +1,7 @@
 """A real operator on a real message plane, with a store that is told to break and a quick clock."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -48,6 +49,9 @@ class CountedIds:
     def upgrade_id(self) -> str:
         self.next += 1
         return f"{self.next - 1:032x}"
+
+    def nonce(self) -> str:
+        return secrets.token_hex(8)
 
 
 @dataclass

@@ -36,6 +36,9 @@ class Ids:
     def upgrade_id(self) -> str:
         return "f" * 32
 
+    def nonce(self) -> str:
+        return "f" * 16
+
 
 def played(story: Callable[[FakeStore, Orders], Awaitable[None]]) -> None:
     """Of one device, which runs 2.0.0, and ran 1.0.0 before."""

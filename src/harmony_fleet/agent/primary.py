@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import harmony_fleet
 from harmony_fleet.agent.config import Config
+from harmony_fleet.agent.outside import MakeOutside, this_machine
 from harmony_fleet.agent.process import Process, end, logged
 from harmony_fleet.contracts.heartbeat import Role
 
@@ -25,10 +26,11 @@ class Primary:
         config: Config,
         device: "Callable[[], Device]",
         version: str = harmony_fleet.__version__,
+        outside: MakeOutside = this_machine,
     ) -> None:
         """`device` is asked for behind the first heartbeat."""
         self._config, self._device = config, device
-        self._process = Process(config, Role.PRIMARY, version=version)
+        self._process = Process(config, Role.PRIMARY, version=version, outside=outside)
         self._upgrading: Upgrading | None = None
         self._stopping = False
 

@@ -8,14 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import harmony_fleet
-from harmony_fleet.agent.clock import BootClock, rfc3339
 from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.heartbeat import Heartbeats, Pace
-from harmony_fleet.agent.ids import new_id
-from harmony_fleet.agent.notify import Notify
-from harmony_fleet.agent.wire import endpoint
+from harmony_fleet.agent.outside import MakeOutside, this_machine
 from harmony_fleet.contracts.heartbeat import Heartbeat, Role
-from harmony_fleet.messaging.connection import Plane, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -29,23 +25,23 @@ class Process:
         role: Role,
         upgrade_id: str | None = None,
         version: str = harmony_fleet.__version__,
+        outside: MakeOutside = this_machine,
     ) -> None:
-        self.clock = BootClock(config.paths.boot_id)
-        timing = Timing(longest_retry_s=config.plane.reconnect_max_s)
-        self.plane = Plane(endpoint(config, role), timing)
+        around = outside(config, role)
+        self.clock, self.plane, self.notify = around.clock, around.plane, around.notify
+        self.now = around.now
         self.identity = Heartbeat(
             device_id=config.device_id,
             agent_version=version,
             role=role,
-            instance_id=new_id(),
+            instance_id=around.new_id(),
             boot_id=self.clock.boot_id,
             beat=1,
             interval_ms=1,
             upgrade_id=upgrade_id,
         )
         pace = Pace(config.heartbeat.interval_s, config.heartbeat.quick_interval_s)
-        self.heartbeats = Heartbeats(self.plane, self.identity, pace, rfc3339)
-        self.notify = Notify()
+        self.heartbeats = Heartbeats(self.plane, self.identity, pace, self.now)
 
     async def run(self) -> None:
         """Heartbeats and the watchdog, until cancelled. READY is the caller's to say."""

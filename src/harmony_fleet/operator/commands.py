@@ -25,9 +25,10 @@ NO_RESPONDERS = "503"
 class FleetCommandsClient:
     """Asks devices, and hears their answers below their own answer subjects."""
 
-    def __init__(self, plane: Plane, limit_s: float = 5.0) -> None:
+    def __init__(self, plane: Plane, limit_s: float = 5.0, nonce: str | None = None) -> None:
+        """`nonce`: part of the answers' subjects, another for each client; None: a random one."""
         self._plane, self._limit_s = plane, limit_s
-        self._nonce = secrets.token_hex(8)
+        self._nonce = nonce or secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[Message]] = {}
 

@@ -95,7 +95,7 @@ class Operator:
         self._store, self._plane, self._clock = store, plane, clock
         self._devices = KnownDevices(store, clock)
         self._orders = Orders(store, clock, ids, artifact_base_url, self._devices.current)
-        self._commands = FleetCommandsClient(plane, settings.command_limit_s)
+        self._commands = FleetCommandsClient(plane, settings.command_limit_s, ids.nonce())
         self._preflights = Preflights(
             self._orders, self._commands, clock, settings.preflight_limit_s
         )

@@ -111,3 +111,6 @@ class Clock(Protocol):
 class Ids(Protocol):
     def upgrade_id(self) -> str:
         """Random; 32 hexadecimal digits."""
+
+    def nonce(self) -> str:
+        """Random; 16 hexadecimal digits."""

@@ -20,3 +20,6 @@ class SystemClock:
 class RandomIds:
     def upgrade_id(self) -> str:
         return secrets.token_hex(16)
+
+    def nonce(self) -> str:
+        return secrets.token_hex(8)

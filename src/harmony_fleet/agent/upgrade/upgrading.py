@@ -5,7 +5,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harmony_fleet.agent.clock import rfc3339
 from harmony_fleet.agent.command_server import CommandServer
 from harmony_fleet.agent.config import Config
 from harmony_fleet.agent.process import Process, end, logged
@@ -58,7 +57,7 @@ class Upgrading:
         reread_s = config.upgrade.order_reread_s
         self._executor, self._journal = device.executor, device.journal
         self._orders = NatsOrders(plane, device_id, reread_s, self._inbox.post)
-        self._reports = NatsReports(plane, device_id, self._inbox.post, rfc3339)
+        self._reports = NatsReports(plane, device_id, self._inbox.post, process.now)
         self._calming: asyncio.TimerHandle | None = None
         self._calm = False
         self._examiner: Examiner | None = None
