@@ -36,12 +36,16 @@ def contact(config: Config, journal: Read) -> bool:
 
 
 async def _acknowledged(config: Config, read: Read) -> bool:
-    plane = Plane(endpoint(config, "control"))
+    return await acknowledged(Plane(endpoint(config, "control")), config.device_id, read)
+
+
+async def acknowledged(plane: Plane, device_id: str, read: Read) -> bool:
+    """Whether it connects in time and stores the journal's status. It is closed afterwards."""
     await plane.start()
     try:
         if not await plane.wait_connected(PUT_LIMIT_S):
             return False
-        return await _put_last(plane, config.device_id, read)
+        return await _put_last(plane, device_id, read)
     finally:
         await plane.close()
 

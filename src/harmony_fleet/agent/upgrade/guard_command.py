@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from harmony_fleet.agent.upgrade import deadman
 from harmony_fleet.agent.upgrade.durable import is_full, write_file
@@ -35,9 +35,23 @@ LEAVE_UNIT = 1
 """As any status but 0 does: the shell of the unit restarts it for 0 alone."""
 
 
+class Notes(Protocol):
+    """What the dead-man timer and the guard leave for each other."""
+
+    def mark(self) -> ExpiryMark | None: ...
+
+    def controls(self) -> deadman.Controls | None: ...
+
+    def leave_mark(self, mark: ExpiryMark) -> bool:
+        """Whether it is durable."""
+
+    def leave_controls(self, controls: deadman.Controls) -> bool:
+        """Whether they are durable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where the dead-man timer and the guard leave notes for each other."""
+    """`Notes`, as files in the folder of the journal."""
 
     state: Path
 
@@ -47,8 +61,14 @@ class Files:
     def controls(self) -> deadman.Controls | None:
         return _read(self.state / CONTROLS, deadman.Controls)
 
+    def leave_mark(self, mark: ExpiryMark) -> bool:
+        return _write(self.state / MARK, mark)
 
-def run_guard(ports: GuardPorts, files: Files) -> int:
+    def leave_controls(self, controls: deadman.Controls) -> bool:
+        return _write(self.state / CONTROLS, controls)
+
+
+def run_guard(ports: GuardPorts, files: Notes) -> int:
     try:
         guard(ports, files.mark())
     except (JournalUnwritable, UpgradeFault) as error:
@@ -67,11 +87,19 @@ def dry_run(ports: GuardPorts) -> int:
 
 def expired(
     ports: GuardPorts,
-    files: Files,
+    files: Notes,
     bounds: deadman.Bounds,
     control: Callable[[], bool],
 ) -> int:
     """`control`: whether this, the previous, version has contact, and its status is stored."""
+    found = overdue(ports, files, bounds)
+    return (
+        found if isinstance(found, int) else judged(ports, files, bounds, found, _contact(control))
+    )
+
+
+def overdue(ports: GuardPorts, files: Notes, bounds: deadman.Bounds) -> JournalRead | int:
+    """The journal of an upgrade about which a control has to be asked; else the exit status."""
     now = ports.clock.boot_time()
     found = ports.journal.read()
     if not isinstance(found, JournalRead) or not deadman.due(found.journal, now, bounds):
@@ -82,7 +110,17 @@ def expired(
     left = files.mark()
     if left is not None and left.upgrade_id == attempt.upgrade_id:
         return RESTART_UNIT
-    contact = _contact(control)
+    return found
+
+
+def judged(
+    ports: GuardPorts,
+    files: Notes,
+    bounds: deadman.Bounds,
+    found: JournalRead,
+    contact: bool | None,
+) -> int:
+    """After the control, which took its time. None: it did not run to its end."""
     now = ports.clock.boot_time()  # the plane may have come back while the control ran
     again = ports.journal.read()
     if again != found:
@@ -90,10 +128,10 @@ def expired(
     controls, mark = deadman.judge(found.journal, now, bounds, contact, files.controls())
     if mark is None:
         logger.info("probation is over its time; the control had contact: %s", contact)
-        _write(files.state / CONTROLS, controls)
+        files.leave_controls(controls)
         return LEAVE_UNIT
     logger.warning("probation failed: %s", mark.cause.sentence)
-    return RESTART_UNIT if _write(files.state / MARK, mark) else LEAVE_UNIT
+    return RESTART_UNIT if files.leave_mark(mark) else LEAVE_UNIT
 
 
 def _contact(control: Callable[[], bool]) -> bool | None:
