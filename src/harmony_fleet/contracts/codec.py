@@ -7,6 +7,7 @@ msgspec on the same classes; a property suite holds the two equal.
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -17,11 +18,15 @@ from harmony_fleet.contracts.errors import InvalidValue, MalformedMessage
 from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 
 T = TypeVar("T")
+Read = Callable[[Any], Any]
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_AS_THEY_ARE = frozenset({str, int, float, bool, NoneType})
 
 
 def encode(message: Any) -> bytes:
     """UTF-8 JSON, fields in their declared order, nothing left out."""
-    return json.dumps(_plain(message), ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(_plain(message)).encode()
 
 
 def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> T:
@@ -33,70 +38,109 @@ def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> 
     if len(data) > limit_bytes:
         raise MalformedMessage(f"{kind.__name__} of {len(data)} bytes: {limit_bytes} is the most")
     try:
-        read: T = _read(kind, json.loads(data.decode()))
+        known: Any = kind
+        read: T = _reader(known)(json.loads(data.decode()))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MalformedMessage(f"not a {kind.__name__}: {error}") from error
     return read
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple):
+    kind: Any = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind is tuple:
         return [_plain(item) for item in value]
-    if isinstance(value, dict):
+    if kind is dict:
         return {key: _plain(item) for key, item in value.items()}
-    return value
+    names = _names(kind)
+    return value if names is None else {name: _plain(getattr(value, name)) for name in names}
 
 
-def _read(kind: Any, value: Any) -> Any:
+@cache
+def _names(kind: Any) -> tuple[str, ...] | None:
+    """Of its fields; None for what is no dataclass, such as a StrEnum."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
+
+
+@cache
+def _reader(kind: Any) -> Read:
+    """How a value of this kind is read: found out once, as asking the types takes most of it."""
     if get_origin(kind) is UnionType:
-        return None if value is None else _read(_without_none(kind), value)
+        read = _reader(_without_none(kind))
+        return lambda value: None if value is None else read(value)
     if get_origin(kind) is tuple:
+        return _list_reader(_reader(get_args(kind)[0]))
+    if get_origin(kind) is dict:
+        return _object_reader(_reader(get_args(kind)[1]))
+    if is_dataclass(kind):
+        return _fields_reader(kind)
+    if kind is float:
+        return _read_float
+    if kind is str:
+        return _read_text
+    if issubclass(kind, StrEnum):
+        return lambda value: kind(value) if isinstance(value, str) else _unexpected(kind, value)
+    return lambda value: value if type(value) is kind else _unexpected(kind, value)
+
+
+def _list_reader(read: Read) -> Read:
+    def read_list(value: Any) -> Any:
         if not isinstance(value, list):
             raise InvalidValue(f"expected a list, found {type(value).__name__}")
-        return tuple(_read(get_args(kind)[0], item) for item in value)
-    if get_origin(kind) is dict:
+        return tuple(read(item) for item in value)
+
+    return read_list
+
+
+def _object_reader(read: Read) -> Read:
+    def read_object(value: Any) -> Any:
         if not isinstance(value, dict):
             raise InvalidValue(f"expected an object, found {type(value).__name__}")
-        return {_read_scalar(str, key): _read(get_args(kind)[1], value[key]) for key in value}
-    if is_dataclass(kind):
-        return _read_fields(kind, value)
-    return _read_scalar(kind, value)
+        return {_read_text(key): read(value[key]) for key in value}
+
+    return read_object
 
 
-def _read_fields(kind: Any, value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise InvalidValue(f"expected an object, found {type(value).__name__}")
-    found = {}
-    for name, field_kind, required in _fields(kind):
-        if name in value:
-            try:
-                found[name] = _read(field_kind, value[name])
-            except (ValueError, TypeError) as error:
-                raise InvalidValue(f"{name}: {error}") from error
-        elif required:
-            raise InvalidValue(f"{name} is missing")
-    return kind(**found)
+def _fields_reader(kind: Any) -> Read:
+    wanted = _fields(kind)
+
+    def read_fields(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise InvalidValue(f"expected an object, found {type(value).__name__}")
+        found = {}
+        for name, read, required in wanted:
+            if name in value:
+                try:
+                    found[name] = read(value[name])
+                except (ValueError, TypeError) as error:
+                    raise InvalidValue(f"{name}: {error}") from error
+            elif required:
+                raise InvalidValue(f"{name} is missing")
+        return kind(**found)
+
+    return read_fields
 
 
-def _read_scalar(kind: Any, value: Any) -> Any:
-    if kind is float and type(value) in {int, float}:
-        return _finite(float(value))
-    if issubclass(kind, StrEnum) and isinstance(value, str):
-        return kind(value)
-    if type(value) is not kind:
-        raise InvalidValue(f"expected {kind.__name__}, found {type(value).__name__}")
-    if kind is str:
-        value.encode()  # refuses half a surrogate pair, which nobody could write down again
+def _read_text(value: Any) -> Any:
+    if type(value) is not str:
+        return _unexpected(str, value)
+    value.encode()  # refuses half a surrogate pair, which nobody could write down again
     return value
 
 
-def _finite(number: float) -> float:
+def _read_float(value: Any) -> Any:
     """What JSON has no word for is no number of ours, though `json` reads it."""
+    if type(value) not in {int, float}:
+        return _unexpected(float, value)
+    number = float(value)
     if not math.isfinite(number):
         raise InvalidValue(f"expected a finite number, found {number}")
     return number
+
+
+def _unexpected(kind: Any, value: Any) -> Any:
+    raise InvalidValue(f"expected {kind.__name__}, found {type(value).__name__}")
 
 
 def _without_none(kind: Any) -> Any:
@@ -104,10 +148,9 @@ def _without_none(kind: Any) -> Any:
     return inner
 
 
-@cache
-def _fields(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
+def _fields(kind: Any) -> tuple[tuple[str, Read, bool], ...]:
     hints = get_type_hints(kind)
     return tuple(
-        (f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING)
+        (f.name, _reader(hints[f.name]), f.default is MISSING and f.default_factory is MISSING)
         for f in fields(kind)
     )
