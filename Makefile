@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm e2e-vm kube-assets e2e-kube prove bench bench-device bench-kube agent format reference manifests clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm simulate e2e-vm kube-assets e2e-kube prove bench bench-device bench-kube agent format reference manifests clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,11 @@ e2e-vm: .venv/ready ## the same on virtual machines: CUTS power cuts at random (
 	@$(VENV)/python -m storm --cuts $(or $(CUTS),20) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(DEVICES),--devices $(DEVICES)) \
 		$(if $(REPORT),--report $(REPORT))
+
+simulate: .venv/ready ## SEEDS worlds of faults around the shipped code, judged (FIRST, PROCESSES); SEED=N tells one
+	@$(VENV)/python -m harmony_fleet.simulation $(if $(SEED),--seed $(SEED) $(if $(SHRINK),--shrink),\
+		$(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST)) \
+		$(if $(PROCESSES),--processes $(PROCESSES)))
 
 check: .venv/ready ## lint, format, types, import rules, generated files
 	@$(VENV)/ruff check src tests demo benchmarks soak storm docs

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harmony_fleet.contracts.heartbeat import Role
+from harmony_fleet.contracts.subjects import SEEN_HEARTBEAT, command, marker_key
 from harmony_fleet.simulation.device import SimulatedDevice
 from harmony_fleet.simulation.downloads import Serving
 from harmony_fleet.simulation.machine import Blow, DiskState, Trap
 from harmony_fleet.simulation.network import FAIR, Weather
-from harmony_fleet.simulation.scenario import OPERATORS, Fault, FaultKind
+from harmony_fleet.simulation.scenario import OPERATORS, STALE, Fault, FaultKind
+from harmony_fleet.simulation.stale import Stale
 
 if TYPE_CHECKING:
     from harmony_fleet.simulation.world import World
@@ -29,14 +32,18 @@ _AT_STEP = {
     FaultKind.KILLED_AT_STEP: Blow.KILL,
 }
 _SHORTEST_STAY_S = 2.0
+_STALE_EACH_S = 0.08
 
 
 class Faults:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.hit: Counter[str] = Counter()
+        self._stale = Stale(world.network.server)
 
     def schedule(self, faults: tuple[Fault, ...]) -> None:
+        if any(fault.kind in STALE for fault in faults):
+            self._stale.listen()
         for fault in faults:
             self._at(fault.at_s, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
 
@@ -139,9 +146,24 @@ class Faults:
                 self._end(fault, machine.downloads.mend)
             case FaultKind.CLOCK_JUMPS:
                 machine.wall_skew_s += fault.amount
+            case kind if kind in STALE:
+                return self._again(fault)
             case _:
                 return self._weather(fault)
         return True
+
+    def _again(self, fault: Fault) -> bool:
+        """Until it is over."""
+        name = fault.target
+        subjects = {
+            FaultKind.STALE_COMMANDS: command(name),
+            FaultKind.STALE_ORDER: marker_key(name),
+            FaultKind.STALE_HEARTBEATS: f"{SEEN_HEARTBEAT}.{name}.{Role.CANDIDATE}",
+        }
+        loop = self._world.loop
+        if loop.now_s + _STALE_EACH_S < fault.at_s + fault.for_s:
+            self._at(loop.now_s + _STALE_EACH_S, lambda: self._again(fault))
+        return self._stale.again(subjects[fault.kind])
 
     # Connections
 

@@ -6,6 +6,7 @@ between any two things that it does; and what is left of its code afterwards rea
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any
 
 from harmony_fleet.simulation.loop import LIFE, SimulatedLoop
@@ -25,10 +26,16 @@ class SimulatedProcess:
     """A loop's `Life`."""
 
     def __init__(
-        self, loop: SimulatedLoop, name: str, ended: Ended, before: Callable[[str], None]
+        self,
+        loop: SimulatedLoop,
+        name: str,
+        random: Random,
+        ended: Ended,
+        before: Callable[[str], None],
     ) -> None:
         """`before` is asked before each step with its name, and may kill this, or others."""
         self.name, self.alive = name, True
+        self.chance = random.random
         self.tasks: list[asyncio.Task[Any]] = []
         self.loop, self._ended, self._before = loop, ended, before
         self._closing: list[Callable[[], None]] = []
@@ -95,3 +102,9 @@ class SimulatedProcess:
 
 def _nobody(_status: int | None) -> None:
     """It was told already."""
+
+
+def chance_here() -> float:
+    """Of the process whose code runs now."""
+    process = LIFE.get()
+    return process.chance() if isinstance(process, SimulatedProcess) else 0.0

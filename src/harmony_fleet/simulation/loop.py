@@ -90,6 +90,18 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         finally:
             events._set_running_loop(None)
 
+    def finish(self) -> None:
+        """What is ready still runs, and whatever that makes ready; nobody waits for a moment."""
+        events._set_running_loop(self)
+        try:
+            while self._ready:
+                handle = self._ready.popleft()
+                if handle._callback is not None:
+                    handle._context.run(handle._callback, *handle._args)
+        finally:
+            events._set_running_loop(None)
+        self._timers.clear()
+
     def _run_until(self, task: "asyncio.Task[Any]") -> None:
         ready, timers = self._ready, self._timers
         turns = 0

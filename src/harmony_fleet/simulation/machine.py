@@ -66,6 +66,7 @@ class Machine:
         """With that version installed; `plain`: as a regular file at the link's place."""
         self.around, self.device_id = around, device_id
         self.config: Config = configuration(device_id)
+        self._chance = around.chances.of(device_id)
         self.disk = Disk(before=self._before_change)
         self.disk_state = DiskState.SOUND
         self.downloads = Downloads(around)
@@ -99,9 +100,8 @@ class Machine:
     def lose_power(self) -> None:
         """Everything ends at once, and of each name on the disk one of its values is left."""
         self.powered = False
-        for process in list(self.processes):
-            process.kill()
-        choose = self.around.random.choice
+        self.end_all()
+        choose = self._chance.choice
         for name in sorted(self.disk.names):
             values = self.disk.names[name]
             if len(values) > 1 or isinstance(values[0], Unsynced):
@@ -120,6 +120,11 @@ class Machine:
 
     # Processes
 
+    def end_all(self) -> None:
+        """With the world."""
+        for process in list(self.processes):
+            process.kill()
+
     def process(
         self, role: str, name: str, ended: Callable[[int | None], None]
     ) -> SimulatedProcess:
@@ -133,7 +138,7 @@ class Machine:
                 self._spring(role, process)
 
         full_name = f"{role} {name} of {self.device_id}"
-        process = SimulatedProcess(self.around.loop, full_name, over, before)
+        process = SimulatedProcess(self.around.loop, full_name, self._chance, over, before)
         self.processes[process] = role
         return process
 

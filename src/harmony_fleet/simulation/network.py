@@ -5,14 +5,12 @@ A connection keeps its order, as TCP does, but where its weather says otherwise.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Final
 
 from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.nats_server import NatsServer, Session
 
 FASTEST_S: Final = 0.000_2
-SPREAD_S: Final = 0.002
 NOTICED_S: Final = 40.0
 """After so long without an answer to its pings a connection is given up."""
 
@@ -34,6 +32,9 @@ class Weather:
 
 FAIR: Final = Weather()
 
+Chance = Callable[[], float]
+"""A number from 0 up to 1: `random` of the client's own."""
+
 Sent = Callable[[str, str, bytes], None]
 """Who, subject, payload: told of each message as it is sent."""
 
@@ -43,10 +44,10 @@ def _nobody(_who: str, _subject: str, _payload: bytes) -> None:
 
 
 class Network:
-    def __init__(self, loop: SimulatedLoop, server: NatsServer, random: Random) -> None:
-        self.loop, self.server = loop, server
+    def __init__(self, loop: SimulatedLoop, server: NatsServer, spread_s: float) -> None:
+        """`spread_s`: the longest that a message takes on its way, in fair weather."""
+        self.loop, self.server, self._spread_s = loop, server, spread_s
         self.sent: Sent = _nobody
-        self._random = random.random
         self._weather: dict[str, Weather] = {}
         """By who; of a device all its processes."""
         self._sessions: dict[str, dict[Session, None]] = {}
@@ -101,24 +102,24 @@ class Network:
         else:
             self._weather[who] = weather
 
-    def latency_s(self) -> float:
-        return FASTEST_S + SPREAD_S * self._random()
+    def latency_s(self, chance: Chance) -> float:
+        return FASTEST_S + self._spread_s * chance()
 
-    def delays_s(self, who: str) -> tuple[float, ...]:
+    def delays_s(self, who: str, chance: Chance) -> tuple[float, ...]:
         """Beyond the usual, for each time that this message arrives; none: it is lost."""
         weather = self._weather.get(who)
         if weather is None:
             return _ONCE
-        if weather.black_hole or self._random() < weather.lost:
+        if weather.black_hole or chance() < weather.lost:
             self.counts["lost"] += 1
             return ()
         delay_s = 0.0
-        if self._random() < weather.delayed:
+        if chance() < weather.delayed:
             self.counts["delayed"] += 1
-            delay_s = self._random() * weather.delay_s
-        if self._random() < weather.doubled:
+            delay_s = chance() * weather.delay_s
+        if chance() < weather.doubled:
             self.counts["doubled"] += 1
-            return delay_s, delay_s + self._random() * weather.delay_s
+            return delay_s, delay_s + chance() * weather.delay_s
         return (delay_s,)
 
 

@@ -22,7 +22,6 @@ SETTINGS: Final = Settings(
     relist_s=60.0, command_limit_s=2.0, streams=StreamLimits(heartbeat_max_age_s=90.0)
 )
 RECONNECT_S: Final = 2.0
-SLOWEST_STORE_S: Final = 0.01
 
 Saved = Callable[[str, DeviceRecord], None]
 
@@ -108,7 +107,7 @@ class StoreOfOne:
 
     async def _reach(self, what: str) -> None:
         self._process.step(f"store: {what}")
-        await asyncio.sleep(SLOWEST_STORE_S * self._around.random.random())
+        await asyncio.sleep(self._around.store_s * self._process.chance())
         if self._around.store_away:
             raise StoreError("the store cannot be reached")
         self._process.step(f"store: {what}")
@@ -135,7 +134,11 @@ class OperatorHost:
         self._wanted = True
         if self._process is None:
             self._process = SimulatedProcess(
-                self._around.loop, self.name, self._ended, self._before_step
+                self._around.loop,
+                self.name,
+                self._around.chances.of(self.name),
+                self._ended,
+                self._before_step,
             )
             self._process.start(self._live)
 

@@ -32,7 +32,7 @@ class SimulatedPlane(Plane):
     ) -> None:
         self._network, self._who, self._process = network, who, process
         self._timing = timing or Timing()
-        self._loop = network.loop
+        self._loop, self._chance = network.loop, process.chance
         self._context = copy_context()
         self._prefix = f"_INBOX_{who}.{network.number()}"
         self._session: Session | None = None
@@ -164,7 +164,7 @@ class SimulatedPlane(Plane):
         self._session = session
         for handled in self._heard_by:
             session.subscribe(handled.subject, self._into(handled, session))
-        self._soon(self._network.latency_s(), self._is_there, session)
+        self._soon(self._network.latency_s(self._chance), self._is_there, session)
 
     def _is_there(self, session: Session) -> None:
         if session is self._session:
@@ -176,7 +176,7 @@ class SimulatedPlane(Plane):
 
     def _gone(self, session: Session | None) -> None:
         """The server, or the network, ended it: the client is told a moment later."""
-        self._soon(self._network.latency_s(), self._give_up, session)
+        self._soon(self._network.latency_s(self._chance), self._give_up, session)
 
     def _give_up(self, session: Session | None) -> None:
         if session is None or session is not self._session or self._closed:
@@ -231,8 +231,8 @@ class SimulatedPlane(Plane):
     def _send(self, reach: Callable[..., None], *what: object) -> None:
         """To the server: in order, but for what the weather does."""
         network = self._network
-        for delay_s in network.delays_s(self._who):
-            at_s = self._loop.now_s + network.latency_s() + delay_s
+        for delay_s in network.delays_s(self._who, self._chance):
+            at_s = self._loop.now_s + network.latency_s(self._chance) + delay_s
             if not delay_s:
                 at_s = self._sent_until_s = max(at_s, self._sent_until_s)
             self._loop.call_at(at_s, reach, *what, context=self._loop.outside)
@@ -246,8 +246,8 @@ class SimulatedPlane(Plane):
                 receive(message)
 
         def sent(message: Message) -> None:
-            for delay_s in network.delays_s(self._who):
-                at_s = loop.now_s + network.latency_s() + delay_s
+            for delay_s in network.delays_s(self._who, self._chance):
+                at_s = loop.now_s + network.latency_s(self._chance) + delay_s
                 if not delay_s:
                     at_s = self._heard_until_s = max(at_s, self._heard_until_s)
                 loop.call_at(at_s, arrives, message, context=self._context)

@@ -34,6 +34,10 @@ class FaultKind(StrEnum):
     DISK_READ_ONLY = "disk-read-only"
     DOWNLOADS = "downloads"
     CLOCK_JUMPS = "clock-jumps"
+    STALE_COMMANDS = "stale-commands"
+    """The last ones but a few come again and again."""
+    STALE_ORDER = "stale-order"
+    STALE_HEARTBEATS = "stale-heartbeats"
     # Of one operator, or of the store.
     OPERATOR_KILLED = "operator-killed"
     OPERATOR_KILLED_AT_STEP = "operator-killed-at-step"
@@ -57,6 +61,7 @@ _OF_ALL = (
     FaultKind.SECOND_OPERATOR,
     FaultKind.STORE_BROKEN,
 )
+STALE = frozenset({FaultKind.STALE_COMMANDS, FaultKind.STALE_ORDER, FaultKind.STALE_HEARTBEATS})
 _WAYS_TO_SERVE = ("cut-off", "corrupted", "endless", "stalled", "refused")
 _ROLES = ("primary", "guard", "candidate", "any")
 _MOST_STEPS = 40
@@ -98,6 +103,20 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Slowness:
+    """The longest that each of these takes, in seconds: slow ones let more overtake each other."""
+
+    network: float = 0.002
+    """A message, one way."""
+    store: float = 0.01
+    thread: float = 0.004
+    """A piece of work on a disk."""
+
+
+QUICK = Slowness()
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     seed: int
     devices: tuple[str, ...]
@@ -106,6 +125,7 @@ class Scenario:
     programs: tuple[Program, ...]
     asks: tuple[Ask, ...]
     faults: tuple[Fault, ...]
+    slowness: Slowness = QUICK
 
     @property
     def last_s(self) -> float:
@@ -119,6 +139,7 @@ class Scenario:
         lines = [
             f"seed {self.seed}: devices {', '.join(self.devices)} (plain installs: {plain})",
             f"releases: {', '.join(programs)}",
+            *([f"slow: {self.slowness}"] if self.slowness != QUICK else []),
             *(f"  {ask}" for ask in self.asks),
             *(f"  {fault}" for fault in self.faults),
         ]
@@ -139,9 +160,14 @@ class Rates:
     faults_per_order: float = 0.8
     aborts: float = 0.12
     """Of the orders."""
+    slow: float = 0.15
+    """Of the seeds, for each thing that can be slow."""
 
 
-def scenario_of(seed: int, rates: Rates = Rates()) -> Scenario:
+USUAL = Rates()
+
+
+def scenario_of(seed: int, rates: Rates = USUAL) -> Scenario:
     random = Random(f"scenario {seed}")
     devices = tuple(f"dev-{n + 1}" for n in range(random.randint(1, rates.most_devices)))
     plain = frozenset(name for name in devices if random.random() < 0.15)
@@ -151,7 +177,15 @@ def scenario_of(seed: int, rates: Rates = Rates()) -> Scenario:
         asks += _asks_of(name, random, rates, programs)
     asks.sort(key=lambda ask: (ask.at_s, ask.device))
     faults = _faults(asks, random, rates)
-    return Scenario(seed, devices, plain, tuple(programs), tuple(asks), faults)
+    slowness = _slowness(random, rates)
+    return Scenario(seed, devices, plain, tuple(programs), tuple(asks), faults, slowness)
+
+
+def _slowness(random: Random, rates: Rates) -> Slowness:
+    def spread(usual_s: float, slow_s: float) -> float:
+        return slow_s if random.random() < rates.slow else usual_s
+
+    return Slowness(spread(QUICK.network, 0.4), spread(QUICK.store, 0.5), spread(QUICK.thread, 0.3))
 
 
 def _asks_of(name: str, random: Random, rates: Rates, programs: list[Program]) -> list[Ask]:
@@ -186,7 +220,8 @@ def _faults(asks: Sequence[Ask], random: Random, rates: Rates) -> tuple[Fault, .
     faults = []
     for _ in range(random.randint(1, most)):
         near = random.choice(orders)
-        at_s = round(max(0.5, near.at_s + random.uniform(-1.0, 9.0)), 3)
+        span_s = (0.0, 2.2) if random.random() < 0.6 else (-1.0, 9.0)
+        at_s = round(max(0.5, near.at_s + random.uniform(*span_s)), 3)
         faults.append(_fault(at_s, random.choice(list(FaultKind)), near.device, random))
     return tuple(sorted(faults, key=lambda fault: fault.at_s))
 

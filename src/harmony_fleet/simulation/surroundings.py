@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from random import Random
 from typing import Protocol
 
 from harmony_fleet.agent.upgrade.record import Journal
+from harmony_fleet.simulation.chances import Chances
 from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.network import Network
 from harmony_fleet.simulation.programs import Pace, Program
@@ -34,13 +34,15 @@ class Witness(Protocol):
 class Surroundings:
     loop: SimulatedLoop
     network: Network
-    random: Random
+    chances: Chances
     programs: Mapping[str, Program]
     """What can be downloaded, by SHA-256."""
     witness: Witness
     pace: Pace = field(default_factory=Pace)
+    store_s: float = 0.01
+    """The longest that the operators' store takes."""
     store_away: bool = False
     """The operators' store cannot be reached."""
 
     def new_id(self) -> str:
-        return f"{self.random.getrandbits(128):032x}"
+        return f"{self.chances.of('ids').getrandbits(128):032x}"

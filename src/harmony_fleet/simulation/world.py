@@ -11,15 +11,16 @@ import random as jitter
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
 from typing import Final
 
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import DeviceRecord, Release
+from harmony_fleet.simulation.chances import Chances
 from harmony_fleet.simulation.device import SimulatedDevice
 from harmony_fleet.simulation.faults import Faults
 from harmony_fleet.simulation.judge import Judge, Violation, orders_of
+from harmony_fleet.simulation.lives import chance_here
 from harmony_fleet.simulation.loop import SimulatedLoop, TimeStandsStill
 from harmony_fleet.simulation.nats_server import NatsServer
 from harmony_fleet.simulation.network import Network, Weather
@@ -30,7 +31,6 @@ from harmony_fleet.simulation.surroundings import Surroundings
 from harmony_fleet.simulation.units import NOWHERE
 from harmony_fleet.testing.fake_store import FakeStore
 
-SLOWEST_THREAD_S: Final = 0.004
 LOOKS_S: Final = 2.5
 """Between two looks whether all is quiet."""
 QUIET_LIMIT_S: Final = 600.0
@@ -73,7 +73,6 @@ class World:
     devices: dict[str, SimulatedDevice] = field(default_factory=dict)
     operators: dict[str, OperatorHost] = field(default_factory=dict)
     network: Network = field(init=False)
-    random: Random = field(init=False)
     _phases: dict[str, str] = field(default_factory=dict)
     _ends: Counter[tuple[str, str]] = field(default_factory=Counter)
     around: Surroundings = field(init=False)
@@ -87,21 +86,25 @@ class World:
             jitter.setstate(before)
 
     def _run(self) -> Outcome:
-        self.random = random = Random(f"world {self.scenario.seed}")
+        chances = Chances(self.scenario.seed)
         # what is abstract in it is about sockets, signals and processes
-        self.loop = loop = SimulatedLoop(lambda: SLOWEST_THREAD_S * random.random())  # type: ignore[abstract]
+        slow = self.scenario.slowness
+        self.loop = loop = SimulatedLoop(lambda: slow.thread * chance_here())  # type: ignore[abstract]
         self.judge = Judge(lambda: loop.now_s, self._connected_since, self.story)
         server = NatsServer(lambda: loop.now_s, self.judge.stored)
-        self.network = Network(loop, server, random)
+        self.network = Network(loop, server, slow.network)
         self.network.sent = self.judge.sent
         self.network.change(NOWHERE, Weather(away=True))
         programs = {program.sha256: program for program in self.scenario.programs}
-        self.around = Surroundings(loop, self.network, random, programs, self.judge)
+        self.around = Surroundings(loop, self.network, chances, programs, self.judge)
+        self.around.store_s = slow.store
         faults = Faults(self)
         try:
             loop.run(self._happen(faults))
         except TimeStandsStill as error:
             self.judge.broken(6, "the world", str(error))
+        self.judge.story = None
+        self._end()
         for complaint in loop.complaints:
             self.judge.broken(0, "a process", complaint)
         return Outcome(
@@ -122,6 +125,13 @@ class World:
             self.loop.call_at(ask.at_s, self._ask, ask, TRIES, context=self.loop.outside)
         await asyncio.sleep(self.scenario.last_s + LOOKS_S)
         await self._until_quiet()
+
+    def _end(self) -> None:
+        for host in self.operators.values():
+            host.stop()
+        for device in self.devices.values():
+            device.machine.end_all()
+        self.loop.finish()
 
     async def _begin(self) -> None:
         self.store = FakeStore(OperatorClock(self.around))

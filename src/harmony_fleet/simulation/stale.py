@@ -1,0 +1,46 @@
+"""Messages of long ago that arrive once more: commands, orders, and heartbeats as republished."""
+
+from collections import deque
+from typing import Final
+
+from harmony_fleet.messaging.requests import Message
+from harmony_fleet.simulation.nats_server import NatsServer, Session
+
+KEPT: Final = 3
+"""Of one subject; what comes again is the oldest of them."""
+_WATCHED: Final = ("device-cmd.*", "$KV.agent-upgrade.*", "fleet.seen.heartbeat.*.*")
+
+
+class Stale:
+    """Listens in, where its scenario wants something to come again."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self._server = server
+        self._kept: dict[str, deque[Message]] = {}
+        self._session: Session | None = None
+
+    def listen(self) -> None:
+        session = self._session = self._server.connect(self.listen)
+        if session is not None:
+            for subject in _WATCHED:
+                session.subscribe(subject, self._keep)
+
+    def listening(self) -> bool:
+        return self._session is not None and self._session.open
+
+    def _keep(self, message: Message) -> None:
+        kept = self._kept.setdefault(message.subject, deque(maxlen=KEPT))
+        if not kept or kept[-1].payload != message.payload:
+            kept.append(message)
+
+    def again(self, subject: str) -> bool:
+        """Whether there was any to send."""
+        if not self.listening():
+            self.listen()
+        kept = self._kept.get(subject)
+        if not kept or self._session is None:
+            return False
+        old = kept[0]
+        headers = {} if subject.startswith("$KV.") else old.headers  # no comparison is made
+        self._session.publish(old.subject, old.payload, headers, old.reply)
+        return True
