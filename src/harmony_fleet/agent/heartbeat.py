@@ -30,6 +30,7 @@ class Heartbeats:
 
     def __init__(self, plane: Plane, first: Heartbeat, pace: Pace, now: Callable[[], str]) -> None:
         self._plane, self._beat, self._pace, self._now = plane, first, pace, now
+        self._next = first.beat
         self._quick = self._staging = False
         self._hurry = asyncio.Event()
         self._first = asyncio.Event()
@@ -70,12 +71,13 @@ class Heartbeats:
         if not self._plane.connected:
             return
         interval_ms = max(1, round(self._interval_s() * 1000))
-        beat = replace(self._beat, interval_ms=interval_ms, sent_at=self._now())
+        now = self._now()
+        beat = replace(self._beat, beat=self._next, interval_ms=interval_ms, sent_at=now)
         key = subjects.heartbeat_key(beat.device_id, beat.role)
         try:
             await self._plane.publish(key, codec.encode(beat))
         except MessagingError as error:
             logger.info("a heartbeat was not sent: %s", error)
             return
-        self._beat = replace(self._beat, beat=self._beat.beat + 1)
+        self._next += 1
         self._first.set()

@@ -3,8 +3,8 @@
 Rules
 1. Where nothing is ready, time jumps to the next moment that somebody waits for. What is due at one
    instant comes in the order in which it was asked for: the same calls give the same story.
-2. There are no threads: what is given to one runs in this, a moment later, so that what happens
-   meanwhile can overtake it.
+2. There are no threads: what is given to one runs in this, at once, or a moment later, so that what
+   happens meanwhile can overtake it.
 3. Every task belongs to the `Life` in whose context it was made, which can end it without a word.
 4. Where one instant has no end, `TimeStandsStill` is raised.
 """
@@ -196,7 +196,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         *args: object,
     ) -> "asyncio.Future[T]":
         future: asyncio.Future[T] = self.create_future()
-        self.call_later(self._thread_s(), self._in_thread, future, func, args)
+        seconds = self._thread_s()
+        if seconds:
+            self.call_later(seconds, self._in_thread, future, func, args)
+        else:
+            self._in_thread(future, func, args)
         return future
 
     def _in_thread(

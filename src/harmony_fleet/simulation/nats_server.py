@@ -27,6 +27,7 @@ _API: Final = "$JS.API."
 _DIRECT: Final = "$JS.API.DIRECT.GET."
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _BEGAN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_DAY_S: Final = 86_400
 _SECOND_NS: Final = 1_000_000_000
 _UNSYNCED_KEPT: Final = 256
 _UNCHANGEABLE: Final = ("storage", "retention", "name")
@@ -436,6 +437,7 @@ def matches(pattern: str, subject: str) -> bool:
     return all(one in {"*", there} for one, there in zip(wanted, found, strict=False))
 
 
+@lru_cache(_MOST_MATCHES)
 def transformed(source: str, target: str, subject: str) -> str | None:
     """What a republish rule makes of a subject; None where it is not about that one."""
     if not matches(source, subject):
@@ -454,6 +456,10 @@ def _stars(pattern: str, subject: str) -> Iterator[str]:
 @lru_cache(1024)
 def timestamp(now_s: float) -> str:
     """RFC 3339, as the server writes it."""
+    if 0.0 <= now_s < _DAY_S:
+        minutes, seconds = divmod(now_s, 60)
+        hours, minutes = divmod(int(minutes), 60)
+        return f"2026-01-01T{hours:02}:{minutes:02}:{int(seconds):02}.{int(now_s % 1 * 1e6):06}Z"
     moment = _BEGAN + timedelta(seconds=now_s)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 

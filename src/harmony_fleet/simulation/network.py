@@ -11,6 +11,7 @@ from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.nats_server import NatsServer, Session
 
 FASTEST_S: Final = 0.000_2
+QUICK_S: Final = 0.005
 NOTICED_S: Final = 40.0
 """After so long without an answer to its pings a connection is given up."""
 
@@ -47,6 +48,8 @@ class Network:
     def __init__(self, loop: SimulatedLoop, server: NatsServer, spread_s: float) -> None:
         """`spread_s`: the longest that a message takes on its way, in fair weather."""
         self.loop, self.server, self._spread_s = loop, server, spread_s
+        self.quick = spread_s <= QUICK_S
+        """What is sent is at the server at once; only what comes from there takes its time."""
         self.sent: Sent = _nobody
         self._weather: dict[str, Weather] = {}
         """By who; of a device all its processes."""
@@ -92,6 +95,9 @@ class Network:
         """A connection could be made now."""
         weather = self.weather(who)
         return self.server.running and not weather.away and not weather.black_hole
+
+    def is_fair(self, who: str) -> bool:
+        return who not in self._weather
 
     def weather(self, who: str) -> Weather:
         return self._weather.get(who, FAIR)

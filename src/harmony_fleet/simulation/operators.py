@@ -107,7 +107,8 @@ class StoreOfOne:
 
     async def _reach(self, what: str) -> None:
         self._process.step(f"store: {what}")
-        await asyncio.sleep(self._around.store_s * self._process.chance())
+        if self._around.store_s:
+            await asyncio.sleep(self._around.store_s * self._process.chance())
         if self._around.store_away:
             raise StoreError("the store cannot be reached")
         self._process.step(f"store: {what}")

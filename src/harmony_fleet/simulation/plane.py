@@ -1,9 +1,11 @@
 """`messaging.connection.Plane` over the simulated network: the same promises, without a socket."""
 
 import asyncio
+import functools
 import inspect
+import types
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
@@ -17,6 +19,7 @@ from harmony_fleet.messaging.requests import (
     RequestTimedOut,
 )
 from harmony_fleet.simulation.lives import SimulatedProcess
+from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.nats_server import Receive, Session
 from harmony_fleet.simulation.network import Network
 
@@ -231,6 +234,9 @@ class SimulatedPlane(Plane):
     def _send(self, reach: Callable[..., None], *what: object) -> None:
         """To the server: in order, but for what the weather does."""
         network = self._network
+        if network.quick and network.is_fair(self._who):
+            reach(*what)
+            return
         for delay_s in network.delays_s(self._who, self._chance):
             at_s = self._loop.now_s + network.latency_s(self._chance) + delay_s
             if not delay_s:
@@ -282,19 +288,41 @@ class _Handled:
         self._waiting: deque[Message] = deque()
         self._busy = False
 
-    def take(self, loop: Any, message: Message) -> None:
+    def take(self, loop: SimulatedLoop, message: Message) -> None:
         self._waiting.append(message)
-        if not self._busy:
-            self._busy = True
-            loop.create_task(self._handle(loop))
+        if self._busy:
+            return
+        self._busy = True
+        handling = self._handle(loop)
+        try:
+            waits_for = handling.send(None)
+        except StopIteration:  # most handlers wait for nothing: no task is made for them
+            return
+        loop.create_task(_go_on(handling, waits_for))
 
-    async def _handle(self, loop: Any) -> None:
+    async def _handle(self, loop: SimulatedLoop) -> None:
         while self._waiting:
             try:
                 await self._handler(self._waiting.popleft())
             except Exception as error:  # noqa: BLE001 - as the real one logs it
                 loop.complaints.append(f"the handler of {self.subject} failed: {error!r}")
         self._busy = False
+
+
+@types.coroutine
+def _go_on(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that has been started without a task."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001 - it is for the coroutine, whatever it is
+            step = functools.partial(begun.throw, error)
+        else:
+            step = functools.partial(begun.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration:
+            return
 
 
 def _settle(future: "asyncio.Future[Any]", value: object) -> None:

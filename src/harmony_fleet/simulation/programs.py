@@ -66,7 +66,7 @@ class Pace:
     program_start: float = 0.1
     guard: float = 0.05
     self_test: float = 0.3
-    download: float = 0.5
+    download: float = 0.4
     download_gives_up: float = 6.0
     crash: float = 1.5
     """After its start, of what crashes, hangs or reboots later."""
@@ -84,7 +84,7 @@ def configuration(device_id: str) -> Config:
     return Config(
         device_id,
         PlaneConfig(("nats://plane.invalid:4222",), Path("/nowhere"), reconnect_max_s=2.0),
-        heartbeat=HeartbeatConfig(interval_s=30.0, quick_interval_s=1.0, quick_probation_s=2.0),
+        heartbeat=HeartbeatConfig(interval_s=30.0, quick_interval_s=1.0, quick_probation_s=0.8),
         upgrade=UpgradeConfig(
             self_test_limit_s=5.0,
             ready_limit_s=3.0,

@@ -108,8 +108,8 @@ class Slowness:
 
     network: float = 0.002
     """A message, one way."""
-    store: float = 0.01
-    thread: float = 0.004
+    store: float = 0.0
+    thread: float = 0.0
     """A piece of work on a disk."""
 
 
@@ -160,7 +160,7 @@ class Rates:
     faults_per_order: float = 0.8
     aborts: float = 0.12
     """Of the orders."""
-    slow: float = 0.15
+    slow: float = 0.2
     """Of the seeds, for each thing that can be slow."""
 
 
@@ -185,7 +185,8 @@ def _slowness(random: Random, rates: Rates) -> Slowness:
     def spread(usual_s: float, slow_s: float) -> float:
         return slow_s if random.random() < rates.slow else usual_s
 
-    return Slowness(spread(QUICK.network, 0.4), spread(QUICK.store, 0.5), spread(QUICK.thread, 0.3))
+    network_s = random.choice((0.02, 0.4)) if random.random() < rates.slow else QUICK.network
+    return Slowness(network_s, spread(QUICK.store, 0.5), spread(QUICK.thread, 0.3))
 
 
 def _asks_of(name: str, random: Random, rates: Rates, programs: list[Program]) -> list[Ask]:

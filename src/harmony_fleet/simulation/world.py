@@ -89,7 +89,8 @@ class World:
         chances = Chances(self.scenario.seed)
         # what is abstract in it is about sockets, signals and processes
         slow = self.scenario.slowness
-        self.loop = loop = SimulatedLoop(lambda: slow.thread * chance_here())  # type: ignore[abstract]
+        thread_s = (lambda: slow.thread * chance_here()) if slow.thread else (lambda: 0.0)
+        self.loop = loop = SimulatedLoop(thread_s)  # type: ignore[abstract]
         self.judge = Judge(lambda: loop.now_s, self._connected_since, self.story)
         server = NatsServer(lambda: loop.now_s, self.judge.stored)
         self.network = Network(loop, server, slow.network)

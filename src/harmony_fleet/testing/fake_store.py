@@ -19,6 +19,8 @@ class FakeStore:
     _events: list[DeviceEvent] = field(default_factory=list)
     _releases: dict[str, Release] = field(default_factory=dict)
     _told: int = 0
+    _kept: dict[str, int] = field(default_factory=dict)
+    """Events, by device."""
 
     async def load(self, device_id: str) -> Versioned | None:
         self._works()
@@ -83,6 +85,7 @@ class FakeStore:
         self._told += 1
         what = (happening.kind, happening.sentence, happening.upgrade_id)
         self._events.append(DeviceEvent(self._told, device_id, self.clock.now(), *what))
-        own = [event for event in self._events if event.device_id == device_id]
-        if len(own) > EVENTS_KEPT:
-            self._events.remove(own[0])
+        self._kept[device_id] = self._kept.get(device_id, 0) + 1
+        if self._kept[device_id] > EVENTS_KEPT:
+            self._events.remove(next(one for one in self._events if one.device_id == device_id))
+            self._kept[device_id] -= 1
