@@ -35,6 +35,7 @@ from harmony_fleet.contracts.upgrade import (
     Status,
 )
 from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
+from harmony_fleet.operator import decoding
 
 ANY_JSON = st.recursive(
     st.none()
@@ -66,9 +67,10 @@ def by_ours(kind: type, data: bytes) -> Any:
 
 
 def by_msgspec(kind: type, data: bytes) -> Any:
+    """As the operator reads."""
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decoding.decode(kind, data)
+    except MalformedMessage:
         return Refused()
 
 

@@ -5,6 +5,7 @@ subject: what these patterns let through can leave neither its folder nor its su
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ MAX_VERSION_LENGTH: Final = 63
 MAX_URL_LENGTH: Final = 2048
 MAX_COUNT: Final = 2**53
 """Integers above this are not the same number in every JSON reader (RFC 8259, section 6)."""
+
+_KEPT: Final = 256
 
 Precedence = tuple[tuple[int, ...], int, tuple[tuple[int, int, str], ...]]
 
@@ -123,7 +126,9 @@ def check_text(text: str, name: str, limit: int) -> str:
     return text
 
 
+@lru_cache(_KEPT)
 def _match(pattern: re.Pattern[str], text: str, name: str, form: str) -> str:
+    """The same few names come again and again; a refusal is not kept."""
     if pattern.fullmatch(text) is None:
         article = "an" if name[0] in "aeiou" else "a"
         raise InvalidValue(f"{text[:80]!r} is not {article} {name} ({form})")

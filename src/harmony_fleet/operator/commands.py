@@ -16,6 +16,7 @@ from harmony_fleet.messaging.requests import (
     RequestRefused,
     RequestTimedOut,
 )
+from harmony_fleet.operator.decoding import decode
 
 A = TypeVar("A", Answer, PreflightAnswer)
 
@@ -85,7 +86,7 @@ def _read(message: Message, command: Command | PreflightCommand, kind: type[A]) 
     if not message.payload and message.headers.get("Status") == NO_RESPONDERS:
         raise NoResponders(f"{command.device_id} listens to no commands now")
     try:
-        answer = codec.decode(kind, message.payload)
+        answer = decode(kind, message.payload)
     except MalformedMessage as error:
         raise RequestRefused(f"{command.device_id} answered {command.verb} with {error}") from error
     if answer.device_id != command.device_id:

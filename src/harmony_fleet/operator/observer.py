@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from harmony_fleet.contracts import codec, subjects
+from harmony_fleet.contracts import subjects
 from harmony_fleet.contracts.errors import InvalidValue, MalformedMessage
 from harmony_fleet.contracts.heartbeat import Heartbeat
 from harmony_fleet.contracts.identity import check_device_id
@@ -21,6 +21,7 @@ from harmony_fleet.messaging.connection import Plane
 from harmony_fleet.messaging.requests import Message, MessagingError
 from harmony_fleet.operator import streams
 from harmony_fleet.operator.complaints import Complaints
+from harmony_fleet.operator.decoding import decode
 from harmony_fleet.operator.events import (
     HeartbeatSeen,
     MarkerSeen,
@@ -169,7 +170,7 @@ class Observer:
     def _heard(self, name: str, value: bytes, live: bool) -> None:
         device_id, _, role = name.partition(".")
         try:
-            beat = codec.decode(Heartbeat, value)
+            beat = decode(Heartbeat, value)
         except MalformedMessage as error:
             self._complaints.of(device_id, f"a heartbeat of {name} cannot be read: {error}")
             return
@@ -183,7 +184,7 @@ class Observer:
         if name == streams.PROBE:
             return
         try:
-            status = codec.decode(Status, value)
+            status = decode(Status, value)
         except MalformedMessage as error:
             self._complaints.of(name, f"the status of {name} cannot be read: {error}")
             return
@@ -202,7 +203,7 @@ def _sequence(message: Message) -> int | None:
 def read_marker(name: str, value: bytes) -> Marker:
     """Raises InvalidValue, MalformedMessage: what lies under that key is no marker of a device."""
     check_device_id(name)
-    marker = codec.decode(Marker, value)
+    marker = decode(Marker, value)
     if marker.device_id != name:
         raise InvalidValue(f"it is of {marker.device_id}")
     return marker

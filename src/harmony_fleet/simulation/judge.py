@@ -34,6 +34,7 @@ _LATER: Final[Mapping[Stage, frozenset[Stage]]] = {
 NEVER_SUCCEED: Final = frozenset(Behaviour) - {Behaviour.GOOD, Behaviour.CANDIDATE_DIES_LATER}
 _DECIDERS: Final = frozenset({"primary", "guard"})
 _HEARTBEATS: Final = "$KV.device-heartbeat."
+_IN_NONE: Final = b'"upgrade_id":null'
 _COMMANDS: Final = "device-cmd."
 
 
@@ -160,7 +161,7 @@ class Judge:
     # The plane and the store
 
     def stored(self, subject: str, stored: Stored) -> None:
-        if not subject.startswith(_HEARTBEATS):
+        if not subject.startswith(_HEARTBEATS) or _IN_NONE in stored.payload:
             return
         beat = json.loads(stored.payload)
         if beat["upgrade_id"] is not None:

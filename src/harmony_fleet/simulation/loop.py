@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -64,6 +64,14 @@ class Handle:
     def when(self) -> float:
         return self._when
 
+    def run(self) -> None:
+        if self._callback is not None:
+            self._callback(*self._args)
+
+
+Ready = tuple[Callable[..., object], tuple[object, ...], Context]
+_DONE: Final = Handle(bool, (), Context())
+
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """What asyncio's tasks, futures and time-outs ask of a loop, and no more."""
@@ -76,7 +84,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.complaints: list[str] = []
         """Errors of tasks that nobody took."""
         self._thread_s = thread_s
-        self._ready: deque[Handle] = deque()
+        self._ready: deque[Ready] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
         self._number = 0
 
@@ -95,9 +103,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         events._set_running_loop(self)
         try:
             while self._ready:
-                handle = self._ready.popleft()
-                if handle._callback is not None:
-                    handle._context.run(handle._callback, *handle._args)
+                callback, args, context = self._ready.popleft()
+                context.run(callback, *args)
         finally:
             events._set_running_loop(None)
         self._timers.clear()
@@ -114,17 +121,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     continue
                 if when > self.now_s:
                     self.now_s, turns = when, 0
+                callback, args, context = handle._callback, handle._args, handle._context
             else:
-                handle = ready.popleft()
-                if handle._callback is None:
-                    continue
+                callback, args, context = ready.popleft()
             turns += 1
             if turns > TURNS:
                 raise TimeStandsStill(f"after {TURNS} turns there is still something to do at once")
             try:
-                handle._context.run(handle._callback, *handle._args)
+                context.run(callback, *args)
             except SystemExit as leaving:
-                life = handle._context.get(LIFE)
+                life = context.get(LIFE)
                 if life is None:
                     raise
                 life.leaves(leaving.code)
@@ -134,8 +140,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now_s
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)
+    """False; asked for each future."""
 
     def is_running(self) -> bool:
         return True
@@ -146,8 +152,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> Handle:
-        handle = Handle(callback, args, context if context is not None else copy_context())
-        self._ready.append(handle)
+        if context is not None:  # tasks and futures, which never cancel it
+            self._ready.append((callback, args, context))
+            return _DONE
+        handle = Handle(callback, args, copy_context())
+        self._ready.append((handle.run, (), handle._context))
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]

@@ -51,6 +51,8 @@ class Stream:
     """By subject, oldest first."""
     unsynced: list[tuple[str, Stored | None]] = field(default_factory=list)
     """The last writes' subjects, and what each of them replaced."""
+    _config_of: dict[str, Any] | None = None
+    _config_text: str = ""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,11 @@ class Stream:
     @property
     def on_disk(self) -> bool:
         return self.config.get("storage") == "file"
+
+    def config_text(self) -> str:
+        if self._config_of is not self.config:
+            self._config_of, self._config_text = self.config, json.dumps(self.config)
+        return self._config_text
 
     def expire(self, now_s: float) -> None:
         age_s = self.config.get("max_age", 0) / _SECOND_NS
@@ -200,6 +207,10 @@ class NatsServer:
 
     def start(self) -> None:
         self.running = True
+
+    def make(self, config: dict[str, Any]) -> None:
+        """As STREAM.CREATE does."""
+        self._create(str(config["name"]), config)
 
     def sync(self) -> None:
         """What was stored until now survives."""
@@ -391,8 +402,8 @@ class NatsServer:
             "first_seq": first.sequence if first else stream.last_sequence + 1,
             "last_seq": stream.last_sequence,
         }
-        said = {"config": stream.config, "created": stream.created, "state": state}
-        return json.dumps(said).encode()
+        about = f'"created":"{stream.created}","state":{json.dumps(state)}'
+        return f'{{"config":{stream.config_text()},{about}}}'.encode()
 
     def _create(self, name: str, config: dict[str, Any]) -> bytes:
         there = self.streams.get(name)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Program:
 
     @property
     def sha256(self) -> str:
-        return sha256(f"program {self.version}".encode()).hexdigest()
+        return _digest(self.version)
 
     @property
     def says(self) -> str:
@@ -56,7 +57,16 @@ class Program:
 
     @property
     def artifact(self) -> Artifact:
-        return Artifact(f"http://fleet.invalid/{self.version}", SIZE_BYTES, self.sha256)
+        return Artifact(self.url, SIZE_BYTES, self.sha256)
+
+    @property
+    def url(self) -> str:
+        return f"http://fleet.invalid/{self.version}"
+
+
+@lru_cache(256)
+def _digest(version: str) -> str:
+    return sha256(f"program {version}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class Pace:
     """After its start, of what crashes, hangs or reboots later."""
     restart: float = 0.2
     start_limit: float = 6.0
-    watchdog: float = 10.0
+    watchdog: float = 15.0
     stop_limit: float = 5.0
     boot: float = 1.0
     deadman: float = 10.0
@@ -91,7 +101,7 @@ def configuration(device_id: str) -> Config:
             stop_limit_s=8.0,
             overall_limit_s=40.0,
             probation_s=6.0,
-            starts_allowed=5,
+            starts_allowed=3,
             order_reread_s=30.0,
             outage_s=120.0,
             retry_s=1.0,

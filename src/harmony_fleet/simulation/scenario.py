@@ -150,8 +150,8 @@ class Scenario:
 class Rates:
     """Of what a seed makes. Shares are between 0 and 1."""
 
-    most_devices: int = 3
-    most_orders: int = 3
+    most_devices: int = 2
+    most_orders: int = 5
     """Of one device."""
     good: float = 0.6
     """Of the versions."""

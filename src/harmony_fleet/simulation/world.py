@@ -16,6 +16,7 @@ from typing import Final
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import DeviceRecord, Release
+from harmony_fleet.operator.streams import stream_configurations
 from harmony_fleet.simulation.chances import Chances
 from harmony_fleet.simulation.device import SimulatedDevice
 from harmony_fleet.simulation.faults import Faults
@@ -24,7 +25,7 @@ from harmony_fleet.simulation.lives import chance_here
 from harmony_fleet.simulation.loop import SimulatedLoop, TimeStandsStill
 from harmony_fleet.simulation.nats_server import NatsServer
 from harmony_fleet.simulation.network import Network, Weather
-from harmony_fleet.simulation.operators import OperatorClock, OperatorHost
+from harmony_fleet.simulation.operators import SETTINGS, OperatorClock, OperatorHost
 from harmony_fleet.simulation.programs import SIZE_BYTES
 from harmony_fleet.simulation.scenario import OPERATORS, Ask, Scenario
 from harmony_fleet.simulation.surroundings import Surroundings
@@ -93,6 +94,8 @@ class World:
         self.loop = loop = SimulatedLoop(thread_s)  # type: ignore[abstract]
         self.judge = Judge(lambda: loop.now_s, self._connected_since, self.story)
         server = NatsServer(lambda: loop.now_s, self.judge.stored)
+        for wanted in stream_configurations(SETTINGS.streams):
+            server.make(wanted)
         self.network = Network(loop, server, slow.network)
         self.network.sent = self.judge.sent
         self.network.change(NOWHERE, Weather(away=True))
@@ -137,8 +140,8 @@ class World:
     async def _begin(self) -> None:
         self.store = FakeStore(OperatorClock(self.around))
         for program in self.scenario.programs:
-            url = program.artifact.url
-            release = Release(program.version, "", SIZE_BYTES, program.sha256, "", "", url)
+            name, digest = program.version, program.sha256
+            release = Release(name, "", SIZE_BYTES, digest, "", "", program.url)
             await self.store.add_release(release)
         for name in OPERATORS:
             self.operators[name] = OperatorHost(self.around, self.store, name, self._saved)
