@@ -57,7 +57,8 @@ class SimulatedDevice:
             process.kill()
 
     def stop_by_hand(self) -> bool:
-        if not self.machine.powered or self.services.state in {Unit.OFF, Unit.STOPPED}:
+        down = not self.machine.powered or self.machine.going_down
+        if down or self.services.state in {Unit.OFF, Unit.STOPPED}:
             return False
         self.services.stop()
         return True

@@ -161,6 +161,8 @@ class Faults:
             FaultKind.STALE_HEARTBEATS: f"{SEEN_HEARTBEAT}.{name}.{Role.CANDIDATE}",
         }
         loop = self._world.loop
+        if fault.kind is FaultKind.STALE_HEARTBEATS and loop.now_s == fault.at_s:
+            self._world.network.cut(OPERATORS[0])  # what it had seen counts no more
         if loop.now_s + _STALE_EACH_S < fault.at_s + fault.for_s:
             self._at(loop.now_s + _STALE_EACH_S, lambda: self._again(fault))
         return self._stale.again(subjects[fault.kind])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage
-from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind
+from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desired
 from harmony_fleet.operator.records import DeviceRecord, Order
 from harmony_fleet.simulation.disk import JOURNAL
 from harmony_fleet.simulation.machine import Machine
@@ -33,6 +33,7 @@ _LATER: Final[Mapping[Stage, frozenset[Stage]]] = {
 }
 NEVER_SUCCEED: Final = frozenset(Behaviour) - {Behaviour.GOOD, Behaviour.CANDIDATE_DIES_LATER}
 _DECIDERS: Final = frozenset({"primary", "guard"})
+_STATUSES: Final = "$KV.agent-upgrade-status."
 _HEARTBEATS: Final = "$KV.device-heartbeat."
 _IN_NONE: Final = b'"upgrade_id":null'
 _COMMANDS: Final = "device-cmd."
@@ -60,6 +61,10 @@ class _Known:
     quarantined: set[str] = field(default_factory=set)
     ran: set[str] = field(default_factory=set)
     """What its primaries said that they are."""
+    started_at_s: float = 0.0
+    """Its last primary."""
+    reported_at_s: float = -1.0
+    """When the server last stored a status of it."""
 
 
 class Judge:
@@ -78,6 +83,7 @@ class Judge:
         self._heard: dict[tuple[str, str], float] = {}
         """When the server last stored a heartbeat, by upgrade_id and version."""
         self._stops: set[str] = set()
+        self._aborted: set[str] = set()
         self._targets: dict[str, str] = {}
         """Versions by upgrade_id, as the store has them."""
         self.accepted: dict[str, str] = {}
@@ -107,6 +113,7 @@ class Judge:
             self.broken(3, device_id, sentence)
         elif what == "primary":
             self._known[device_id].ran.add(program.says)
+            self._known[device_id].started_at_s = self._now()
 
     def journaled(self, device_id: str, who: str, journal: Journal) -> None:
         known = self._known[device_id]
@@ -141,6 +148,9 @@ class Judge:
         begun = before is None and stage is Stage.STAGING
         if begun and not attempt.retry and sha256 in known.quarantined:
             self.broken(11, device_id, f"{attempt.to_version} is tried again without --retry")
+        proven = stage is Stage.SUCCEEDED and before is Stage.COMMITTED
+        if proven and known.reported_at_s < known.started_at_s:
+            self.broken(10, device_id, f"{who} succeeded, and no status of it was stored")
         if stage is Stage.SUCCEEDED:
             known.quarantined.discard(sha256)
         elif not stage.open and attempt.cause and attempt.cause.kind.counts_against_release:
@@ -161,6 +171,11 @@ class Judge:
     # The plane and the store
 
     def stored(self, subject: str, stored: Stored) -> None:
+        if subject.startswith(_STATUSES):
+            known = self._known.get(subject.removeprefix(_STATUSES))
+            if known is not None:
+                known.reported_at_s = stored.at_s
+            return
         if not subject.startswith(_HEARTBEATS) or _IN_NONE in stored.payload:
             return
         beat = json.loads(stored.payload)
@@ -176,6 +191,8 @@ class Judge:
         device, upgrade_id = subject.removeprefix(_COMMANDS), command["upgrade_id"]
         self._tell(who, f"sends {device} the stop of {upgrade_id}")
         self._stops.add(upgrade_id)
+        if upgrade_id in self._aborted:
+            self.broken(2, device, f"{who} sends the stop of an upgrade that was aborted")
         target = self._targets.get(upgrade_id, "")
         heard_at_s = self._heard.get((upgrade_id, target))
         if heard_at_s is None or heard_at_s < self._connected_since(who):
@@ -189,6 +206,8 @@ class Judge:
         if order is None:
             return
         self._targets[order.upgrade_id] = order.version
+        if order.desired is Desired.ABORT:
+            self._aborted.add(order.upgrade_id)
         known = self._known[record.device_id]
         if self.story is not None:
             self._tell(who, f"stores {order.phase} of {record.device_id} ({order.upgrade_id[:8]})")

@@ -86,8 +86,9 @@ class Machine:
     def _install(self, first: Program, plain: bool) -> None:
         names = self.disk.names
         names[RESERVE] = (True,)
-        names[file_of(first.version)] = (first.sha256,)
         names[LINK] = (Installed(first.sha256) if plain else first.version,)
+        if not plain:
+            names[file_of(first.version)] = (first.sha256,)
 
     # Power
 
@@ -152,8 +153,8 @@ class Machine:
                     return
 
     def kill(self, role: str) -> bool:
-        """kill -9 of its process in that role, where there is one."""
-        found = [process for process, its_role in self.processes.items() if its_role == role]
+        """kill -9 of its process in that role, where there is one; of all, where it is any."""
+        found = [one for one, its_role in self.processes.items() if role in {its_role, "any"}]
         for process in found:
             process.kill()
         return bool(found)
@@ -245,12 +246,16 @@ class Notify:
 
 
 class SeenJournal(DiskJournal):
-    """Its durable writes are seen by the witness."""
+    """Its writes are seen by the witness, also those that their writer did not live to hear of."""
 
     def __init__(self, disk: Disk, new_id: Callable[[], str], who: str, machine: Machine) -> None:
         super().__init__(disk, new_id)
         self._who, self._machine = who, machine
 
     def write(self, journal: Journal) -> None:
-        super().write(journal)
-        self._machine.around.witness.journaled(self._machine.device_id, self._who, journal)
+        try:
+            super().write(journal)
+        finally:
+            if self.disk.seen(JOURNAL) is journal:
+                name = self._machine.device_id
+                self._machine.around.witness.journaled(name, self._who, journal)

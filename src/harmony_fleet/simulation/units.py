@@ -69,7 +69,9 @@ class ServiceManager:
         self._stop_then(self._stopped)
 
     def start(self) -> None:
-        if self.state in {Unit.STOPPED, Unit.WAITING}:
+        if self.state is Unit.STOPPING:
+            self._after_stop = self._guard_first
+        elif self.state in {Unit.STOPPED, Unit.WAITING}:
             self._guard_first()
 
     def restart(self) -> None:
@@ -80,6 +82,8 @@ class ServiceManager:
             self._stop_then(self._guard_first)
 
     def try_restart(self) -> None:
+        if self._machine.going_down:
+            return
         if self.state in {Unit.GUARDING, Unit.STARTING, Unit.RUNNING, Unit.WAITING}:
             self._stop_then(self._guard_first)
 
