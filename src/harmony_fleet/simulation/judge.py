@@ -20,6 +20,7 @@ from harmony_fleet.simulation.programs import Behaviour, Program
 _COMMITTED: Final = frozenset(
     {Stage.COMMITTED, Stage.SUCCEEDED, Stage.REVERTING, Stage.ROLLED_BACK, Stage.UNRESOLVED}
 )
+_UNCOMMITTED: Final = frozenset({Stage.CUTOVER, Stage.REVERTING})
 _LATER: Final[Mapping[Stage, frozenset[Stage]]] = {
     Stage.STAGING: frozenset(Stage),
     Stage.VERIFYING: frozenset(Stage),
@@ -31,7 +32,22 @@ _LATER: Final[Mapping[Stage, frozenset[Stage]]] = {
     Stage.ROLLED_BACK: frozenset({Stage.ROLLED_BACK}),
     Stage.UNRESOLVED: frozenset({Stage.UNRESOLVED}),
 }
-NEVER_SUCCEED: Final = frozenset(Behaviour) - {Behaviour.GOOD, Behaviour.CANDIDATE_DIES_LATER}
+_UNFIT: Final = frozenset(
+    {
+        Behaviour.CRASHES_AT_ONCE,
+        Behaviour.CRASHES_LATER,
+        Behaviour.HANGS,
+        Behaviour.NO_CONTACT,
+        Behaviour.REBOOTS,
+    }
+)
+"""To be a primary. One that fails only as candidate may prove itself on trial."""
+_NEVER_SUCCEED: Final = _UNFIT | {
+    Behaviour.FAILS_SELF_TEST,
+    Behaviour.HANGS_IN_SELF_TEST,
+    Behaviour.WRONG_BYTES,
+    Behaviour.LIES,
+}
 _DECIDERS: Final = frozenset({"primary", "guard"})
 _STATUSES: Final = "$KV.agent-upgrade-status."
 _HEARTBEATS: Final = "$KV.device-heartbeat."
@@ -112,8 +128,18 @@ class Judge:
             sentence = f"the file of {version} is that of {program.version}, and was run as {what}"
             self.broken(3, device_id, sentence)
         elif what == "primary":
-            self._known[device_id].ran.add(program.says)
-            self._known[device_id].started_at_s = self._now()
+            self._started(device_id, self._known[device_id], program)
+
+    def _started(self, device_id: str, known: _Known, program: Program) -> None:
+        known.ran.add(program.says)
+        known.started_at_s = self._now()
+        journal = journal_on(known.machine)
+        attempt = journal.open_attempt if journal else None
+        if attempt is None or not known.machine.guard_did_well:
+            return
+        if attempt.to_version == program.version and attempt.stage in _UNCOMMITTED:
+            sentence = f"{program.version} becomes primary in {attempt.stage}, though its guard ran"
+            self.broken(2, device_id, sentence)
 
     def journaled(self, device_id: str, who: str, journal: Journal) -> None:
         known = self._known[device_id]
@@ -267,7 +293,7 @@ class Judge:
             if said is not order.phase:
                 words = f"of {order.version} the store says {order.phase}, the journal {said}"
                 self.broken(8, name, words)
-            bad = programs[order.version].behaviour in NEVER_SUCCEED
+            bad = programs[order.version].behaviour in _NEVER_SUCCEED
             ran_already = order.cause is not None and order.cause.kind is CauseKind.ALREADY_RUNNING
             if order.phase is AgentUpgradePhase.SUCCEEDED and bad and not ran_already:
                 behaviour = programs[order.version].behaviour
@@ -275,7 +301,7 @@ class Judge:
 
     def judge_running(self, record: DeviceRecord, running: Program | None, state: str) -> None:
         name = record.device_id
-        if running is None or state != "running" or running.behaviour in NEVER_SUCCEED:
+        if running is None or state != "running" or running.behaviour in _UNFIT:
             what = f"{running.version} ({running.behaviour})" if running else "nothing"
             self.broken(1, name, f"in the end {what} runs there, and its unit is {state}")
         elif record.current_version != running.says:

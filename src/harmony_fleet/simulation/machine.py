@@ -73,6 +73,8 @@ class Machine:
         self.notes = DiskNotes(self.disk)
         self.boot_id, self.booted_at_s, self._boots = "", 0.0, 0
         self.powered = self.going_down = False
+        self.guard_did_well = False
+        """The one before this start: it ran to its end, on a disk that refused nothing."""
         self.wall_skew_s = 0.0
         """The wall clock's, which only shows."""
         self.processes: dict[SimulatedProcess, str] = {}

@@ -3,12 +3,13 @@
 from collections import deque
 from typing import Final
 
+from harmony_fleet.contracts.subjects import SEEN_HEARTBEAT
 from harmony_fleet.messaging.requests import Message
 from harmony_fleet.simulation.nats_server import NatsServer, Session
 
 KEPT: Final = 3
 """Of one subject; what comes again is the oldest of them."""
-_WATCHED: Final = ("device-cmd.*", "$KV.agent-upgrade.*", "fleet.seen.heartbeat.*.*")
+_WATCHED: Final = ("device-cmd.*", "$KV.agent-upgrade.*", f"{SEEN_HEARTBEAT}.*.*")
 
 
 class Stale:
@@ -20,10 +21,18 @@ class Stale:
         self._session: Session | None = None
 
     def listen(self) -> None:
-        session = self._session = self._server.connect(self.listen)
+        session = self._session = self._server.connect(self._gone)
         if session is not None:
             for subject in _WATCHED:
                 session.subscribe(subject, self._keep)
+
+    def _gone(self) -> None:
+        """What a server has republished ends with it; only what clients sent can come again."""
+        self._kept = {
+            subject: kept
+            for subject, kept in self._kept.items()
+            if not subject.startswith(SEEN_HEARTBEAT)
+        }
 
     def listening(self) -> bool:
         return self._session is not None and self._session.open

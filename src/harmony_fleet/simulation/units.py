@@ -19,7 +19,7 @@ from harmony_fleet.simulation.disk import ATTEMPT_OPEN, LINK, PREVIOUS
 from harmony_fleet.simulation.executor import SimulatedExecutor
 from harmony_fleet.simulation.files import Program as Installed
 from harmony_fleet.simulation.lives import Killed, SimulatedProcess
-from harmony_fleet.simulation.machine import Machine, Notify
+from harmony_fleet.simulation.machine import DiskState, Machine, Notify
 from harmony_fleet.simulation.programs import Behaviour, Program
 
 NOWHERE: Final = "nowhere"
@@ -120,6 +120,7 @@ class ServiceManager:
         machine, job = self._machine, self._job
         previous = machine.disk.seen(PREVIOUS)
         program = machine.execute(GUARD, previous) if isinstance(previous, str) else None
+        machine.guard_did_well = False
         if program is not None:
             process = machine.process(GUARD, program.version, _nobody)
             ports = machine.guard_ports(program)
@@ -129,6 +130,8 @@ class ServiceManager:
                 pass
             else:
                 process.leaves(status)
+                sound = machine.disk_state is DiskState.SOUND
+                machine.guard_did_well = status == 0 and sound
         if job == self._job:  # else the power went with it
             self._exec()
 
