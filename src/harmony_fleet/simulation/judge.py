@@ -5,6 +5,7 @@ The numbers are those of DESIGN.md's invariants; 0 is a mistake of the code that
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,6 +52,7 @@ _NEVER_SUCCEED: Final = _UNFIT | {
 _DECIDERS: Final = frozenset({"primary", "guard"})
 _STATUSES: Final = "$KV.agent-upgrade-status."
 _HEARTBEATS: Final = "$KV.device-heartbeat."
+_BEAT: Final = re.compile(rb'"agent_version":"([^"]*)".*"upgrade_id":"([^"]*)"')
 _IN_NONE: Final = b'"upgrade_id":null'
 _COMMANDS: Final = "device-cmd."
 
@@ -204,9 +206,10 @@ class Judge:
             return
         if not subject.startswith(_HEARTBEATS) or _IN_NONE in stored.payload:
             return
-        beat = json.loads(stored.payload)
-        if beat["upgrade_id"] is not None:
-            self._heard[beat["upgrade_id"], beat["agent_version"]] = stored.at_s
+        found = _BEAT.search(stored.payload)
+        if found is not None:
+            version, upgrade_id = found.groups()
+            self._heard[upgrade_id.decode(), version.decode()] = stored.at_s
 
     def sent(self, who: str, subject: str, payload: bytes) -> None:
         if not subject.startswith(_COMMANDS):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import floor
 from typing import Any, Final
 
 from harmony_fleet.messaging.requests import Message
@@ -27,7 +28,6 @@ _API: Final = "$JS.API."
 _DIRECT: Final = "$JS.API.DIRECT.GET."
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _BEGAN: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_DAY_S: Final = 86_400
 _SECOND_NS: Final = 1_000_000_000
 _UNSYNCED_KEPT: Final = 256
 _UNCHANGEABLE: Final = ("storage", "retention", "name")
@@ -179,6 +179,8 @@ class NatsServer:
         self._inboxes: dict[str, Receive] = {}
         self._matched: dict[str, tuple[Subscription, ...]] = {}
         self._homes: dict[str, Stream | None] = {}
+        self._nosy = False
+        """Somebody subscribes to others' inboxes."""
 
     def connect(self, gone: Callable[[], None]) -> Session | None:
         """`gone` is called where the server ends the connection. None: it does not run."""
@@ -222,6 +224,7 @@ class NatsServer:
     def _add(self, subscription: Subscription) -> None:
         if is_wild(subscription.subject):
             self._wild.append(subscription)
+            self._nosy |= subscription.subject.startswith(("_INBOX", ">", "*"))
             self._matched.clear()
         else:
             self._literal.setdefault(subscription.subject, []).append(subscription)
@@ -239,6 +242,8 @@ class NatsServer:
         inbox = self._inboxes.get(subject)
         if inbox is not None:
             inbox(message)
+            if not self._nosy:
+                return True
         literal = self._literal.get(subject, ())
         for one in tuple(literal):
             one.receive(message)
@@ -464,15 +469,15 @@ def _stars(pattern: str, subject: str) -> Iterator[str]:
     return (token for wanted, token in pairs if wanted == "*")
 
 
-@lru_cache(1024)
 def timestamp(now_s: float) -> str:
     """RFC 3339, as the server writes it."""
-    if 0.0 <= now_s < _DAY_S:
-        minutes, seconds = divmod(now_s, 60)
-        hours, minutes = divmod(int(minutes), 60)
-        return f"2026-01-01T{hours:02}:{minutes:02}:{int(seconds):02}.{int(now_s % 1 * 1e6):06}Z"
-    moment = _BEGAN + timedelta(seconds=now_s)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds = floor(now_s)
+    return f"{_whole_second(seconds)}.{int((now_s - seconds) * 1e6):06}Z"
+
+
+@lru_cache(1024)
+def _whole_second(seconds: int) -> str:
+    return (_BEGAN + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _headers_of(stream: Stream, subject: str, stored: Stored) -> dict[str, str]:

@@ -19,7 +19,7 @@ START_S: Final = 0.2
 RESTART_S: Final = 1.0
 URL: Final = "http://fleet.invalid"
 SETTINGS: Final = Settings(
-    relist_s=60.0, command_limit_s=2.0, streams=StreamLimits(heartbeat_max_age_s=90.0)
+    relist_s=90.0, command_limit_s=2.0, streams=StreamLimits(heartbeat_max_age_s=90.0)
 )
 RECONNECT_S: Final = 2.0
 

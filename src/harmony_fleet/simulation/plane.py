@@ -111,7 +111,7 @@ class SimulatedPlane(Plane):
         self._network.sent(self._who, subject, payload)
         answered: asyncio.Future[Message] = self._loop.create_future()
         inbox = self._inbox()
-        session.expect(inbox, self._receiver(session, lambda answer: _settle(answered, answer)))
+        session.expect(inbox, self._receiver(session, functools.partial(_settle, answered)))
         self._send(session.publish, subject, payload, headers, inbox)
         try:
             answer: Message = await self._in_time(answered, timeout_s, subject)
