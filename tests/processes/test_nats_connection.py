@@ -343,6 +343,18 @@ def test_each_way_of_getting_no_answer_has_an_error_of_its_own(tmp_path: Path) -
     with_operator(tmp_path, use)
 
 
+def test_a_batch_of_a_stream_that_is_not_there_ends_at_once_with_503(tmp_path: Path) -> None:
+    """The server's own 503 names a subject, as a stored value does."""
+
+    async def use(_nats: MessagePlane, operator: Plane) -> None:
+        subject = "$JS.API.DIRECT.GET.KV_nothing"
+        async with asyncio.timeout(20):
+            (answer,) = await operator.request_all(subject, b'{"seq":1,"batch":5}', 3600)
+        assert answer.status == "503"
+
+    with_operator(tmp_path, use)
+
+
 @pytest.mark.parametrize("ask", [Plane.request, Plane.request_all])
 def test_a_request_ends_with_the_connection_that_it_was_asked_on(
     tmp_path: Path, ask: Callable[[Plane, str, bytes, float], Coroutine[Any, Any, object]]

@@ -164,7 +164,7 @@ def test_a_request_that_nobody_answers_is_told_so_to_whoever_asked_and_to_nobody
     other.listen("fleet.answer.*.n.*")
     world.client.session.publish("device-cmd.pi-1", b"?", reply="fleet.answer.pi-1.n.1")
     (told,) = world.client.received
-    assert told.headers == {"Status": "503"}
+    assert told.headers["Status"] == "503"
     assert other.received == []
     (refused,) = world.client.ask("$JS.API.DIRECT.GET.KV_nothing.x")
     assert refused.status == "503"

@@ -28,9 +28,10 @@ class Message:
         """The three digits of a status line from the server itself, if there is one.
 
         A stored value may hold a header of that name, made by a device so as to end the
-        operator's listing: the server's `Nats-Subject` tells the two apart.
+        operator's listing: the server's `Nats-Sequence` tells the two apart. (`Nats-Subject` does
+        not: the server's own 503 has one, too.)
         """
-        return None if "Nats-Subject" in self.headers else self.headers.get("Status")
+        return None if "Nats-Sequence" in self.headers else self.headers.get("Status")
 
 
 class MessagingError(FleetError):

@@ -154,7 +154,8 @@ class Session:
 
     def no_responders(self, message: Message) -> None:
         """To this connection alone, where it waits for the answer itself."""
-        answer = Message(message.reply, b"", {"Status": "503"}, "")
+        headers = {"Status": "503", "Nats-Subject": message.subject}
+        answer = Message(message.reply, b"", headers, "")
         inbox = self._server._inboxes.get(message.reply)
         if inbox is not None and message.reply in self._inboxes:
             inbox(answer)
@@ -363,7 +364,7 @@ class NatsServer:
 
     def _direct(self, stream: Stream, key: str, message: Message) -> None:
         if message.payload:
-            self._answer(message, b"", _status("408", "Bad Request"))
+            self._answer(message, b"", _status("408", "Malformed Request"))
             return
         stored = stream.last.get(key)
         if stored is None:
@@ -402,9 +403,10 @@ class NatsServer:
             return _refused(404, 10059, "stream not found")
         stream.expire(self._now())
         first = next(iter(stream.last.values()), None)
+        none_left = stream.last_sequence and stream.last_sequence + 1
         state = {
             "messages": len(stream.last),
-            "first_seq": first.sequence if first else stream.last_sequence + 1,
+            "first_seq": first.sequence if first else none_left,
             "last_seq": stream.last_sequence,
         }
         about = f'"created":"{stream.created}","state":{json.dumps(state)}'
@@ -412,10 +414,10 @@ class NatsServer:
 
     def _create(self, name: str, config: dict[str, Any]) -> bytes:
         there = self.streams.get(name)
-        if there is not None and there.config != config:
+        if there is not None and there.config != _said(config):
             return _refused(400, 10058, "stream name already in use with a different configuration")
         if there is None:
-            self.streams[name] = Stream(config, timestamp(self._now()))
+            self.streams[name] = Stream(_said(config), timestamp(self._now()))
             self._homes.clear()
         return self._info(name)
 
@@ -425,7 +427,7 @@ class NatsServer:
             return _refused(404, 10059, "stream not found")
         if any(stream.config.get(key) != config.get(key) for key in _UNCHANGEABLE):
             return _refused(500, 10052, "stream configuration update can not change storage type")
-        stream.config = config
+        stream.config = _said(config)
         self._homes.clear()
         return self._info(name)
 
@@ -434,6 +436,15 @@ class NatsServer:
             return _refused(404, 10059, "stream not found")
         self._homes.clear()
         return json.dumps({"success": True}).encode()
+
+
+def _said(config: dict[str, Any]) -> dict[str, Any]:
+    """The server leaves out what is false."""
+    return {
+        name: _said(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if value is not False
+    }
 
 
 def is_wild(subject: str) -> bool:
