@@ -8,6 +8,7 @@ from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.subjects import SEEN_HEARTBEAT, command, marker_key
 from harmony_fleet.simulation.device import SimulatedDevice
 from harmony_fleet.simulation.downloads import Serving
+from harmony_fleet.simulation.judge import journal_on
 from harmony_fleet.simulation.machine import Blow, DiskState, Trap
 from harmony_fleet.simulation.network import FAIR, Weather
 from harmony_fleet.simulation.scenario import OPERATORS, STALE, Fault, FaultKind
@@ -165,7 +166,8 @@ class Faults:
             self._world.network.cut(OPERATORS[0])  # what it had seen counts no more
         if loop.now_s + _STALE_EACH_S < fault.at_s + fault.for_s:
             self._at(loop.now_s + _STALE_EACH_S, lambda: self._again(fault))
-        return self._stale.again(subjects[fault.kind])
+        journal = journal_on(self._world.devices[name].machine)
+        return self._stale.again(subjects[fault.kind], journal.highest if journal else 0)
 
     # Connections
 

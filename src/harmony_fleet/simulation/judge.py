@@ -174,6 +174,8 @@ class Judge:
             )
         sha256 = attempt.artifact.sha256 if attempt.artifact else ""
         begun = before is None and stage is Stage.STAGING
+        if before is None and upgrade_id not in self._targets:
+            self.broken(8, device_id, f"{who} takes up {upgrade_id}, which nobody has ordered")
         if begun and not attempt.retry and sha256 in known.quarantined:
             self.broken(11, device_id, f"{attempt.to_version} is tried again without --retry")
         proven = stage is Stage.SUCCEEDED and before is Stage.COMMITTED

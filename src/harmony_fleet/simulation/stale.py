@@ -1,5 +1,6 @@
 """Messages of long ago that arrive once more: commands, orders, and heartbeats as republished."""
 
+import json
 from collections import deque
 from typing import Final
 
@@ -9,7 +10,8 @@ from harmony_fleet.simulation.nats_server import NatsServer, Session
 
 KEPT: Final = 3
 """Of one subject; what comes again is the oldest of them."""
-_WATCHED: Final = ("device-cmd.*", "$KV.agent-upgrade.*", f"{SEEN_HEARTBEAT}.*.*")
+_MARKERS: Final = "$KV.agent-upgrade."
+_WATCHED: Final = ("device-cmd.*", f"{_MARKERS}*", f"{SEEN_HEARTBEAT}.*.*")
 
 
 class Stale:
@@ -42,14 +44,23 @@ class Stale:
         if not kept or kept[-1].payload != message.payload:
             kept.append(message)
 
-    def again(self, subject: str) -> bool:
-        """Whether there was any to send."""
+    def again(self, subject: str, highest: int) -> bool:
+        """Whether there was any to send. `highest`: the device has seen orders up to that one."""
         if not self.listening():
             self.listen()
         kept = self._kept.get(subject)
         if not kept or self._session is None:
             return False
         old = kept[0]
-        headers = {} if subject.startswith("$KV.") else old.headers  # no comparison is made
-        self._session.publish(old.subject, old.payload, headers, old.reply)
+        if subject.startswith(_MARKERS):
+            self._session.publish(subject, _of_before(old.payload, highest))  # nothing is compared
+        else:
+            self._session.publish(subject, old.payload, old.headers, old.reply)
         return True
+
+
+def _of_before(marker: bytes, highest: int) -> bytes:
+    """An older order, which the device has never seen because it was replaced in time."""
+    order = json.loads(marker)
+    order |= {"upgrade_id": order["upgrade_id"][::-1], "generation": highest}
+    return json.dumps(order).encode()
