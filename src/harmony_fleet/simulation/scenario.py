@@ -64,7 +64,11 @@ _OF_ALL = (
 STALE = frozenset({FaultKind.STALE_COMMANDS, FaultKind.STALE_ORDER, FaultKind.STALE_HEARTBEATS})
 _WAYS_TO_SERVE = ("cut-off", "corrupted", "endless", "stalled", "refused")
 _ROLES = ("primary", "guard", "candidate", "any")
-_MOST_STEPS = 40
+_MOST_STEPS = {"primary": 40, "guard": 8, "candidate": 6, "any": 40}
+"""Of each role, about as many as it does in one upgrade."""
+_AT_STEPS = (FaultKind.POWER_CUT_AT_STEP, FaultKind.KILLED_AT_STEP)
+_LIKELY = (*FaultKind, *(2 * _AT_STEPS), FaultKind.OPERATOR_KILLED_AT_STEP)
+"""What hits between two steps is drawn more often: there are many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +227,24 @@ def _faults(asks: Sequence[Ask], random: Random, rates: Rates) -> tuple[Fault, .
         near = random.choice(orders)
         span_s = (0.0, 2.2) if random.random() < 0.6 else (-1.0, 9.0)
         at_s = round(max(0.5, near.at_s + random.uniform(*span_s)), 3)
-        faults.append(_fault(at_s, random.choice(list(FaultKind)), near.device, random))
+        faults.append(_fault(at_s, random.choice(_LIKELY), near.device, random))
     return tuple(sorted(faults, key=lambda fault: fault.at_s))
 
 
 def _fault(at_s: float, kind: FaultKind, device: str, random: Random) -> Fault:
     for_s = round(random.choice((0.3, 2.0, 8.0, 20.0)) * random.uniform(0.5, 1.5), 3)
-    amount = random.randint(1, _MOST_STEPS)
-    fault = Fault(at_s, kind, device, for_s, amount, random.choice(_ROLES))
+    role = random.choice(_ROLES)
+    fault = Fault(at_s, kind, device, for_s, random.randint(1, _MOST_STEPS[role]), role)
     if kind in _OF_ALL:
         return replace(fault, target="", role="", amount=random.randint(0, 12))
     if kind in _OF_OPERATORS:
-        return replace(fault, target=OPERATORS[0], role="", for_s=0.0)
+        steps = random.randint(1, _MOST_STEPS["any"])
+        return replace(fault, target=OPERATORS[0], role="", for_s=0.0, amount=steps)
     if kind in _NET:
         target = device if random.random() < 0.6 else random.choice(OPERATORS)
         return replace(fault, target=target, role="", amount=0)
     if kind is FaultKind.DOWNLOADS:
         return replace(fault, role=random.choice(_WAYS_TO_SERVE), amount=0)
-    if kind in {FaultKind.POWER_CUT_AT_STEP, FaultKind.KILLED_AT_STEP, FaultKind.KILLED}:
+    if kind in {*_AT_STEPS, FaultKind.KILLED}:
         return fault
     return replace(fault, role="", amount=random.randint(-3600, 3600))
