@@ -155,7 +155,7 @@ class Rates:
     """Of what a seed makes. Shares are between 0 and 1."""
 
     most_devices: int = 2
-    most_orders: int = 5
+    most_orders: int = 3
     """Of one device."""
     good: float = 0.6
     """Of the versions."""
