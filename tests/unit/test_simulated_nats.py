@@ -9,7 +9,8 @@ import pytest
 from harmony_fleet.contracts.subjects import direct_get, key, stream
 from harmony_fleet.messaging.requests import Message
 from harmony_fleet.operator.streams import StreamLimits, stream_configurations
-from harmony_fleet.simulation.nats_server import NatsServer, matches, transformed
+from harmony_fleet.simulation.nats_server import NatsServer
+from harmony_fleet.simulation.nats_subjects import matches, transformed
 
 MARKERS, STATUSES, BEATS = "agent-upgrade", "agent-upgrade-status", "device-heartbeat"
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
@@ -199,7 +200,7 @@ def test_killed_it_cuts_its_clients_and_loses_its_last_writes_and_all_memory(
 
 def test_what_was_synced_survives_and_an_empty_disk_has_nothing(world: World) -> None:
     world.client.put(STATUSES, "pi-1", b"one")
-    world.server.sync()
+    world.server.jetstream.sync()
     world.server.stop(losing=5)
     world.server.start()
     world.client = Client(world.server)

@@ -15,7 +15,7 @@ from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Desire
 from harmony_fleet.operator.records import DeviceRecord, Order
 from harmony_fleet.simulation.disk import JOURNAL
 from harmony_fleet.simulation.machine import Machine
-from harmony_fleet.simulation.nats_server import Stored
+from harmony_fleet.simulation.nats_stream import Stored
 from harmony_fleet.simulation.programs import Behaviour, Program
 
 _COMMITTED: Final = frozenset(

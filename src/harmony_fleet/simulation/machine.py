@@ -29,7 +29,7 @@ from harmony_fleet.simulation.files import DiskJournal, DiskVersions
 from harmony_fleet.simulation.files import Program as Installed
 from harmony_fleet.simulation.lives import SimulatedProcess
 from harmony_fleet.simulation.loop import LIFE
-from harmony_fleet.simulation.nats_server import timestamp
+from harmony_fleet.simulation.nats_stream import timestamp
 from harmony_fleet.simulation.notes import DiskNotes
 from harmony_fleet.simulation.plane import SimulatedPlane
 from harmony_fleet.simulation.programs import Program, configuration

@@ -10,7 +10,7 @@ from harmony_fleet.operator.ports import StoreError, Versioned
 from harmony_fleet.operator.records import DeviceEvent, DeviceRecord, Happening, Release
 from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.simulation.lives import SimulatedProcess
-from harmony_fleet.simulation.nats_server import timestamp
+from harmony_fleet.simulation.nats_stream import timestamp
 from harmony_fleet.simulation.plane import SimulatedPlane
 from harmony_fleet.simulation.surroundings import Surroundings
 from harmony_fleet.testing.fake_store import FakeStore

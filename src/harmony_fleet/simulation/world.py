@@ -87,29 +87,15 @@ class World:
             jitter.setstate(before)
 
     def _run(self) -> Outcome:
-        chances = Chances(self.scenario.seed)
-        # what is abstract in it is about sockets, signals and processes
-        slow = self.scenario.slowness
-        thread_s = (lambda: slow.thread * chance_here()) if slow.thread else (lambda: 0.0)
-        self.loop = loop = SimulatedLoop(thread_s)  # type: ignore[abstract]
-        self.judge = Judge(lambda: loop.now_s, self._connected_since, self.story)
-        server = NatsServer(lambda: loop.now_s, self.judge.stored)
-        for wanted in stream_configurations(SETTINGS.streams):
-            server.make(wanted)
-        self.network = Network(loop, server, slow.network)
-        self.network.sent = self.judge.sent
-        self.network.change(NOWHERE, Weather(away=True))
-        programs = {program.sha256: program for program in self.scenario.programs}
-        self.around = Surroundings(loop, self.network, chances, programs, self.judge)
-        self.around.store_s = slow.store
+        self._build()
         faults = Faults(self)
         try:
-            loop.run(self._happen(faults))
+            self.loop.run(self._happen(faults))
         except TimeStandsStill as error:
             self.judge.broken(6, "the world", str(error))
         self.judge.story = None
         self._end()
-        for complaint in loop.complaints:
+        for complaint in self.loop.complaints:
             self.judge.broken(0, "a process", complaint)
         return Outcome(
             self.scenario,
@@ -119,8 +105,25 @@ class World:
             faults.hit,
             self.story or [],
             self.changes,
-            loop.now_s,
+            self.loop.now_s,
         )
+
+    def _build(self) -> None:
+        chances = Chances(self.scenario.seed)
+        # what is abstract in it is about sockets, signals and processes
+        slow = self.scenario.slowness
+        thread_s = (lambda: slow.thread * chance_here()) if slow.thread else (lambda: 0.0)
+        self.loop = loop = SimulatedLoop(thread_s)  # type: ignore[abstract]
+        self.judge = Judge(lambda: loop.now_s, self._connected_since, self.story)
+        server = NatsServer(lambda: loop.now_s, self.judge.stored)
+        for wanted in stream_configurations(SETTINGS.streams):
+            server.jetstream.make(wanted)
+        self.network = Network(loop, server, slow.network)
+        self.network.sent = self.judge.sent
+        self.network.change(NOWHERE, Weather(away=True))
+        programs = {program.sha256: program for program in self.scenario.programs}
+        self.around = Surroundings(loop, self.network, chances, programs, self.judge)
+        self.around.store_s = slow.store
 
     async def _happen(self, faults: Faults) -> None:
         await self._begin()
