@@ -20,7 +20,11 @@ from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False,
+    check_circular=False,  # what is immutable holds nothing that holds it
+    separators=(",", ":"),
+)
 _AS_THEY_ARE = frozenset({str, int, float, bool, NoneType})
 
 
