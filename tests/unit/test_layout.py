@@ -350,6 +350,18 @@ def test_a_kept_program_is_synced_before_it_can_be_run_and_again_before_it_has_i
     ]
 
 
+def test_a_program_that_is_kept_already_is_made_durable_all_the_same(
+    layout: Layout, calls: list[tuple[str, Path]]
+) -> None:
+    """Whoever kept it first may have been killed between its name and the sync of its folder."""
+    write_program(layout.paths.link, "print('plain')")
+    layout.capture_revert_target("0.9.0")
+    calls.clear()
+    layout.capture_revert_target("0.9.0")
+    kept = layout.path_of("0.9.0")
+    assert calls == [("fsync", kept), ("fsync", kept.parent)]
+
+
 def test_the_journal_and_both_folders_are_synced_before_a_journal_is_acted_on(
     layout: Layout, calls: list[tuple[str, Path]]
 ) -> None:

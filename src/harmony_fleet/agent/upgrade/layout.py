@@ -93,6 +93,9 @@ class Layout:
                 _copy(place, kept)
             elif not content.same(place, kept):
                 raise _different(place, kept)
+            else:  # its first keeper may have been killed before that name was durable
+                durable.sync(kept)
+                durable.sync(kept.parent)
 
     def check_target(self, version: str, sha256: str | None) -> None:
         path = self.path_of(version)
