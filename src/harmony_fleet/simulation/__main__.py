@@ -87,9 +87,13 @@ def _replay(seed: int, smaller: bool) -> int:
 
 def _run(first: int, seeds: int, processes: int) -> int:
     began_s = last_s = time.monotonic()
+    told = 0
 
     def progress(totals: Totals) -> None:
-        nonlocal last_s
+        nonlocal last_s, told
+        for seed, violation in totals.violations[told:]:
+            print(f"seed {seed}: {violation}", file=sys.stderr)
+        told = len(totals.violations)
         if time.monotonic() - last_s > PROGRESS_S:
             last_s = time.monotonic()
             said = f"{totals.seeds} of {seeds} seeds, {totals.upgrades} upgrades"
