@@ -75,6 +75,8 @@ class _Known:
     machine: Machine
     stages: dict[str, Stage] = field(default_factory=dict)
     """By upgrade_id, as last made durable."""
+    half: dict[str, Stage] = field(default_factory=dict)
+    """What was written since, by somebody who did not live to see it durable."""
     verdicts: dict[str, str] = field(default_factory=dict)
     quarantined: set[str] = field(default_factory=set)
     ran: set[str] = field(default_factory=set)
@@ -159,14 +161,23 @@ class Judge:
         if attempt is not None and attempt.upgrade_id is not None:
             self._attempted(device_id, known, who, attempt, attempt.upgrade_id)
 
+    def half_journaled(self, device_id: str, who: str, journal: Journal) -> None:
+        attempt = journal.attempt
+        if attempt is not None and attempt.upgrade_id is not None:
+            self._known[device_id].half[attempt.upgrade_id] = attempt.stage
+            self._tell(device_id, f"{who} has written {attempt.stage}, which is not durable yet")
+
     def _attempted(
         self, device_id: str, known: _Known, who: str, attempt: Attempt, upgrade_id: str
     ) -> None:
         before, stage = known.stages.get(upgrade_id), attempt.stage
+        half = known.half.pop(upgrade_id, None)
         known.stages[upgrade_id] = stage
-        if before is not None and stage not in _LATER[before]:
+        allowed = [_LATER[one] for one in (before, half) if one is not None]
+        if before is not None and not any(stage in later for later in allowed):
             self.broken(5, device_id, f"{who} made {stage} of {before} in {upgrade_id}")
-        if (before, stage) == (Stage.COMMITTED, Stage.REVERTING) and not who.startswith("guard"):
+        back = (before, stage) == (Stage.COMMITTED, Stage.REVERTING)
+        if back and half is not Stage.REVERTING and not who.startswith("guard"):
             self.broken(5, device_id, f"{who} began to take back what was committed")
         if stage is Stage.COMMITTED and upgrade_id not in self._stops:
             self.broken(

@@ -255,9 +255,11 @@ class SeenJournal(DiskJournal):
         self._who, self._machine = who, machine
 
     def write(self, journal: Journal) -> None:
+        name, witness = self._machine.device_id, self._machine.around.witness
         try:
             super().write(journal)
-        finally:
+        except BaseException:
             if self.disk.seen(JOURNAL) is journal:
-                name = self._machine.device_id
-                self._machine.around.witness.journaled(name, self._who, journal)
+                witness.half_journaled(name, self._who, journal)
+            raise
+        witness.journaled(name, self._who, journal)

@@ -20,6 +20,9 @@ class Witness(Protocol):
     def journaled(self, device_id: str, who: str, journal: Journal) -> None:
         """A write has returned: it is durable."""
 
+    def half_journaled(self, device_id: str, who: str, journal: Journal) -> None:
+        """Its writer did not live to see it durable: a power cut may take it back."""
+
     def unit(self, device_id: str, state: str) -> None:
         """The permanent unit's new state."""
 
