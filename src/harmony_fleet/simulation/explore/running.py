@@ -169,12 +169,13 @@ def drive(run: Run, process: Process, first: Event) -> None:
             if isinstance(effect, Exit):
                 run.process, run.exited = None, effect.code
                 return
-            outcome = _perform(run, run.process, effect)
+            outcome = perform(run, run.process, effect)
             if outcome is not None:
                 pending.append(outcome)
 
 
-def _perform(run: Run, process: Process, effect: Effect) -> Event | None:
+def perform(run: Run, process: Process, effect: Effect) -> Event | None:
+    """What the performer does about it, but for work, which goes on beside the loop."""
     match effect:
         case PrepareCutover() | SwapLink() | CheckTarget():
             return _step(run, effect)
