@@ -42,7 +42,7 @@ def test_the_docs_name_the_test_that_sees_each_mistake() -> None:
         f"| {name} | `{Path(mistake.file).name}`: `{mistake.test}` |"
         for name, mistake in ALL.items()
     }
-    told = (ROOT / "docs/proof.md").read_text().partition("## Mistakes")[2].partition("\n## ")[0]
+    told = (ROOT / "docs/testing.md").read_text().partition("## Mistakes")[2].partition("\n## ")[0]
     assert {line for line in told.splitlines() if "`test_" in line} == rows
 
 

@@ -1,7 +1,7 @@
 """Watches one simulated world and says what must not be. It knows what really happened.
 
 It asks nothing of the code that it judges, but what its journals, its store and its messages hold.
-The numbers are those of DESIGN.md's invariants; 0 is a mistake of the code that none of them names.
+The numbers are those of `docs/proof.md`; 0 is a mistake of the code that none of them names.
 """
 
 import json

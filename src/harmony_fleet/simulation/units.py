@@ -1,7 +1,7 @@
 """The service manager of one machine: the permanent unit, and the timer that watches upgrades.
 
 The unit: `previous guard` before each start, then what the link leads to; started again whenever it
-ends, unless a person stopped it. One start job at a time. See DESIGN.md, the service unit.
+ends, unless a person stopped it. One start job at a time. As `docs/install.md` has it.
 """
 
 import asyncio
