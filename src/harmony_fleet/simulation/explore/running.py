@@ -43,7 +43,7 @@ from harmony_fleet.agent.upgrade.events import (
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
 from harmony_fleet.agent.upgrade.machine import step
 from harmony_fleet.agent.upgrade.ports import JournalUnwritable, UpgradeFault
-from harmony_fleet.agent.upgrade.record import Journal
+from harmony_fleet.agent.upgrade.record import Attempt, Journal
 from harmony_fleet.agent.upgrade.record import Stage as JournalStage
 from harmony_fleet.agent.upgrade.states import Starting
 from harmony_fleet.contracts.commands import Answer, Outcome
@@ -55,7 +55,6 @@ from harmony_fleet.simulation.files import DiskJournal, DiskVersions
 _JOURNAL_ID = "journal-"
 KEPT = 1
 """The fewest versions, so that all that is not needed is pruned."""
-_COMMITTED = frozenset({JournalStage.COMMITTED, JournalStage.SUCCEEDED})
 
 
 class RunEnded(BaseException):
@@ -112,7 +111,7 @@ class Run:
         journal = seen if isinstance(seen, Journal) else None
         attempt = journal.attempt if journal else None
         committed = self.device.committed
-        if attempt and attempt.upgrade_id and attempt.stage in _COMMITTED:
+        if attempt and attempt.upgrade_id and _was_committed(attempt):
             committed |= {attempt.upgrade_id}
         return replace(
             self.device,
@@ -138,6 +137,12 @@ class Run:
     def _journals(self, journal: Journal | None) -> int:
         written = int(journal.journal_id.removeprefix(_JOURNAL_ID)) if journal else 0
         return max(self.device.journals, written)
+
+
+def _was_committed(attempt: Attempt) -> bool:
+    """An order of what ran already succeeds without a commit, and says so in its cause."""
+    succeeded = attempt.stage is JournalStage.SUCCEEDED and attempt.cause is None
+    return succeeded or attempt.stage is JournalStage.COMMITTED
 
 
 Code = Callable[[Run], None]
