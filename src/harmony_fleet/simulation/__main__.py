@@ -4,13 +4,13 @@ Exit status: 0 without a violation, 1 with one, 2 for what cannot be asked.
 """
 
 import argparse
-import logging
 import os
 import sys
 import time
 from collections.abc import Sequence
 
 from harmony_fleet.simulation.judge import Violation
+from harmony_fleet.simulation.quiet import quiet
 from harmony_fleet.simulation.scenario import Scenario, scenario_of
 from harmony_fleet.simulation.shrink import shrink
 from harmony_fleet.simulation.totals import Totals, run_many
@@ -26,9 +26,10 @@ VIOLATED, INTERRUPTED = 1, 130
 def main(argv: Sequence[str] | None = None) -> int:
     asked = _arguments().parse_args(argv)
     try:
-        if asked.seed is not None:
-            return _replay(asked.seed, asked.shrink)
-        return _run(asked.first, asked.seeds, asked.processes)
+        with quiet():
+            if asked.seed is not None:
+                return _replay(asked.seed, asked.shrink)
+            return _run(asked.first, asked.seeds, asked.processes)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -70,7 +71,6 @@ def _count(text: str) -> int:
 
 
 def _replay(seed: int, smaller: bool) -> int:
-    logging.disable(logging.CRITICAL)
     scenario = scenario_of(seed)
     outcome = run(scenario, story=True)
     if smaller and outcome.violations:
@@ -136,7 +136,6 @@ def _smallest(scenario: Scenario, violation: Violation) -> Scenario:
         found = run(candidate).violations
         return any(one.invariant == violation.invariant for one in found)
 
-    logging.disable(logging.CRITICAL)
     return shrink(scenario, fails)
 
 

@@ -1,7 +1,6 @@
 """What many simulated worlds came to, and how they are run on many cores."""
 
 import gc
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from harmony_fleet.simulation.judge import Violation
+from harmony_fleet.simulation.quiet import quiet
 from harmony_fleet.simulation.scenario import USUAL, Rates, scenario_of
 from harmony_fleet.simulation.world import run
 
@@ -42,21 +42,19 @@ def run_seeds(first: int, count: int, rates: Rates = USUAL) -> Totals:
     """In this process. The collector of rubbish waits: it takes a quarter of the time."""
     totals, collecting = Totals(), gc.isenabled()
     gc.disable()
-    logged = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
     began_s = time.process_time()
     try:
-        for seed in range(first, first + count):
-            outcome = run(scenario_of(seed, rates))
-            totals.seeds += 1
-            totals.upgrades += outcome.upgrades
-            totals.simulated_s += outcome.lasted_s
-            totals.ends.update(outcome.ends)
-            totals.faults.update(outcome.faults)
-            totals.violations += [(seed, violation) for violation in outcome.violations[:1]]
+        with quiet():
+            for seed in range(first, first + count):
+                outcome = run(scenario_of(seed, rates))
+                totals.seeds += 1
+                totals.upgrades += outcome.upgrades
+                totals.simulated_s += outcome.lasted_s
+                totals.ends.update(outcome.ends)
+                totals.faults.update(outcome.faults)
+                totals.violations += [(seed, violation) for violation in outcome.violations[:1]]
         gc.collect()
     finally:
-        logging.disable(logged)
         if collecting:
             gc.enable()
     totals.cpu_s = time.process_time() - began_s

@@ -1,7 +1,6 @@
 """`python -m harmony_fleet.simulation.explore`: what `make prove` runs."""
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -20,18 +19,19 @@ from harmony_fleet.simulation.explore.prove import (
 )
 from harmony_fleet.simulation.explore.scenarios import PLANS
 from harmony_fleet.simulation.explore.search import Explored
+from harmony_fleet.simulation.quiet import quiet
 
 VIOLATED, BAD_INPUT = 1, 2
 
 
 def run(arguments: list[str] | None = None) -> int:
     """The exit status."""
-    logging.disable(logging.CRITICAL)  # what the shipped code says of the faults that are tried
     asked = _parser().parse_args(arguments)
     try:
-        if asked.replay:
-            return _replay(asked.replay)
-        return _prove(_tasks(asked.faults, asked.scenario), asked.processes, asked.traces)
+        with quiet():
+            if asked.replay:
+                return _replay(asked.replay)
+            return _prove(_tasks(asked.faults, asked.scenario), asked.processes, asked.traces)
     except FleetError as error:
         print(f"explore: {error}", file=sys.stderr)
         return BAD_INPUT
