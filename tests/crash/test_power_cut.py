@@ -70,13 +70,11 @@ def test_whatever_a_power_cut_leaves_the_device_starts_in_one_consistent_story(
     plot: str, device: Device
 ) -> None:
     recording = recordings().by_plot[plot]
-    count = 0
-    for loss in losses(Disk(FOLDERS, recording.before), recording.operations):
+    every = list(losses(Disk(FOLDERS, recording.before), recording.operations))
+    for loss in chosen(plot, every, "a cut"):
         device.lay(loss.snapshot)
         start_in_one_story(device, loss)
-        count += 1
-    print(f"{plot}: {count} states")  # noqa: T201
-    assert count > 50
+    assert len(every) > 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,9 @@ class Again:
 def test_whatever_a_second_power_cut_leaves_of_the_recovery_the_story_stays_the_same(
     plot: str, device: Device
 ) -> None:
-    found = cut_in_recovery(recordings().by_plot[plot], device)
+    recording = recordings().by_plot[plot]
+    every = list(losses(Disk(FOLDERS, recording.before), recording.operations))
+    found = cut_in_recovery(chosen(plot, every, "the first of two cuts"), device)
     for again in chosen(plot, found, "the second of two cuts"):
         device.lay(again.loss.snapshot)
         _, started = start_in_one_story(device, again.loss)
@@ -99,10 +99,10 @@ def test_whatever_a_second_power_cut_leaves_of_the_recovery_the_story_stays_the_
     assert len(found) > SAMPLE
 
 
-def cut_in_recovery(recording: Recording, device: Device) -> list[Again]:
+def cut_in_recovery(firsts: Sequence[Loss], device: Device) -> list[Again]:
     """Each state of the disk and each story that it must go on with, once."""
     found: dict[tuple[Key, object], Again] = {}
-    for loss in losses(Disk(FOLDERS, recording.before), recording.operations):
+    for loss in firsts:
         device.lay(loss.snapshot)
         journal, done = recorded_start(device)
         for second in losses(Disk(FOLDERS, loss.snapshot), done):
@@ -116,18 +116,23 @@ def test_a_power_cut_while_a_killed_agent_comes_back_leaves_one_consistent_story
     plot: str, device: Device
 ) -> None:
     """What the killed one had not synced is there, and may still be lost."""
-    found = cut_after_kill(recordings().by_plot[plot], device)
+    recording = recordings().by_plot[plot]
+    kills = chosen(plot, range(len(recording.operations)), "a kill")
+    found = cut_after_kill(recording, frozenset(kills), device)
     for loss in chosen(plot, found, "a kill and a cut"):
         device.lay(loss.snapshot)
         start_in_one_story(device, loss)
     assert len(found) > SAMPLE
 
 
-def cut_after_kill(recording: Recording, device: Device) -> list[Loss]:
+def cut_after_kill(recording: Recording, kills: frozenset[int], device: Device) -> list[Loss]:
+    """By the number of the operation after which it is killed."""
     found: dict[Key, Loss] = {}
     disk = Disk(FOLDERS, recording.before)
-    for operation in recording.operations:
+    for number, operation in enumerate(recording.operations):
         disk.do(operation)
+        if number not in kills:
+            continue
         device.lay(disk.now())
         _, done = recorded_start(device)
         for loss in losses(deepcopy(disk), done):
