@@ -30,11 +30,25 @@ KEPT = MASK << RECORD | FEW << DONE | FEW << FAULTS
 DEVICE_KEY = MASK | MASK << BITS | FEW << FAULTS
 OFFICE_KEY = MASK << BITS | KEPT
 
+JOINT_SHIFT = 3 * BITS + 6
+"""Behind the record, the wishes, the faults, and two operators."""
+
 Desks = tuple[int, ...]
 Table = tuple[tuple[int, int, bool, str], ...]
 """Of moves: what each adds to the state's number, its label, whether it is free, what it breaks."""
 Edge = tuple[int, int, bool, str]
 """The state after a move, its label, whether it is free, and what it breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The moves of a device that reach the operators."""
+
+    moves: tuple[DeviceMove, ...]
+    only_said: bool
+    """Neither the device nor the plane changes by them."""
+    number: int
+    """The same for all that say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,9 @@ class Search:
         self._edges, self._ends = array("I"), array("Q")
         self._fine: set[int] = set()
         self._with_stops: set[int] = set()
-        self._device_tables: dict[int, tuple[Table, tuple[DeviceMove, ...]]] = {}
+        self._device_tables: dict[int, tuple[Table, Joint | None]] = {}
+        self._joints: dict[tuple[tuple[int, int, str], ...], int] = {}
+        self._joint_tables: dict[int, Table] = {}
         places = (FIRST, SECOND)[: scenario.operators]
         others = [MASK << place for place in places]
         self._office_keys = [
@@ -191,9 +207,22 @@ class Search:
                 table = self._table(state, self._of_office(state, number))
                 self._office_tables[number][key] = table
             tables.append(table)
-        if joint or self._stopping(state):
-            tables.append(self._table(state, self._joint_moves(state, joint)))
+        if joint:
+            tables.append(self._joint_table(state, joint))
+        if self._stopping(state):
+            tables.append(self._table(state, self._stop_moves(state)))
         return tables
+
+    def _joint_table(self, state: int, joint: Joint) -> Table:
+        """What is only said changes an operator alone, whatever the device and the plane are."""
+        if not joint.only_said:
+            return self._table(state, self._joint_moves(state, joint.moves))
+        key = joint.number << JOINT_SHIFT | state >> RECORD
+        table = self._joint_tables.get(key)
+        if table is None:
+            table = self._table(state, self._joint_moves(state, joint.moves))
+            self._joint_tables[key] = table
+        return table
 
     def _stopping(self, state: int) -> bool:
         """A stop is under way to the device."""
@@ -217,7 +246,7 @@ class Search:
             ]
         )
 
-    def _device_table(self, state: int) -> tuple[Table, tuple[DeviceMove, ...]]:
+    def _device_table(self, state: int) -> tuple[Table, Joint | None]:
         """And those of its moves that reach an operator, whose difference depends on that."""
         moves, faults = self.moves, state >> FAULTS & FEW
         device, plane = state & MASK, state >> BITS & MASK
@@ -226,29 +255,36 @@ class Search:
             found += [move._replace(plane=plane) for move in moves.own(device, faulty)]
             found += moves.met(device, plane, faulty)
         may = [move for move in found if move.cost <= faults]
-        joint = tuple(move for move in may if move.said or move.answers)
+        joint = [move for move in may if move.said or move.answers]
         desks = self._desks(state)
         alone = (move for move in may if not (move.said or move.answers))
-        return self._table(state, (self._moved(state, move, desks) for move in alone)), joint
+        table = self._table(state, (self._moved(state, move, desks) for move in alone))
+        return table, self._joint(joint, device, plane)
 
-    def _joint_moves(self, state: int, joint: tuple[DeviceMove, ...]) -> Iterator[Edge]:
+    def _joint(self, moves: Sequence[DeviceMove], device: int, plane: int) -> Joint | None:
+        if not moves:
+            return None
+        only_said = all(
+            (move.device, move.plane, move.cost, move.answers) == (device, plane, 0, ())
+            for move in moves
+        )
+        said = tuple((move.label, move.said, move.breach) for move in moves)
+        number = self._joints.setdefault(said, len(self._joints))
+        return Joint(tuple(moves), only_said, number)
+
+    def _joint_moves(self, state: int, moves: Sequence[DeviceMove]) -> Iterator[Edge]:
+        desks = self._desks(state)
+        for move in moves:
+            yield self._moved(state, move, desks)
+
+    def _stop_moves(self, state: int) -> Iterator[Edge]:
         desks, faults = self._desks(state), state >> FAULTS & FEW
-        device, plane, record = state & MASK, state >> BITS & MASK, state >> RECORD & MASK
-        for move in joint:
-            if move.plane != plane or not self._is_known(move, desks, record):
-                yield self._moved(state, move, desks)
+        device, plane = state & MASK, state >> BITS & MASK
         if self.moves.planes.values[plane].device:
             for faulty in (False, True) if faults else (False,):
                 for stop, left in self._stops(device, desks, faulty):
                     if stop.cost <= faults:
                         yield self._moved(state, stop._replace(plane=plane), left)
-
-    def _is_known(self, move: DeviceMove, desks: Desks, record: int) -> bool:
-        """A heartbeat that changes nothing."""
-        if not move.said or move.answers:
-            return False
-        heard = self.moves.told
-        return all(heard(desk, record, move.said) == (desk, record) for desk in desks)
 
     def _meet(self, state: int, parent: int, label: int) -> int:
         number = self._known[state] = len(self.states)
