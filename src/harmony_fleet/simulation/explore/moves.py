@@ -206,20 +206,26 @@ class Moves:
         heard = self._said.values[said]
         office = Office(self.desks.values[desk], _NO_PLANE, self.records.values[record])
         after = office if heard is None else told(office, heard)
-        return self.desks.number(after.desk), self.records.number(after.record)
+        return self.desk_number(after.desk), self.records.number(after.record)
 
     def answered(self, desk: int, operator: int, answers: Answers) -> int:
         after = self.desks.values[desk]
         for number, upgrade_id, answer in answers:
             after = answered(after, upgrade_id, answer) if number == operator else after
-        return self.desks.number(after)
+        return self.desk_number(after)
 
     def stopless(self, desk: int, upgrade_id: str) -> int:
-        return self.desks.number(without_stop(self.desks.values[desk], upgrade_id))
+        return self.desk_number(without_stop(self.desks.values[desk], upgrade_id))
 
     def stale(self, desk: int) -> int:
         """The operator, once another has written the record."""
-        return self.desks.number(replace(self.desks.values[desk], in_sync=False))
+        return self.desk_number(replace(self.desks.values[desk], in_sync=False))
+
+    def desk_number(self, desk: Desk) -> int:
+        """Of two operators none hears an older status late: then what it heard last tells nothing."""
+        if not self._alone and desk.case.heard is not None:
+            desk = replace(desk, case=replace(desk.case, heard=None))
+        return self.desks.number(desk)
 
     def _office(self, desk: int, plane: int, record: int) -> Office:
         return Office(
@@ -231,7 +237,7 @@ class Moves:
             OfficeMove(
                 self.labels.number(act.label),
                 act.cost,
-                self.desks.number(act.office.desk),
+                self.desk_number(act.office.desk),
                 self.planes.number(act.office.plane),
                 self.records.number(act.office.record),
                 act.wishes,
@@ -257,7 +263,7 @@ class Moves:
             office = Office(before, _NO_PLANE, self.records.values[record])
             before = disconnected(office).desk
         after = replace(before, channel=replace(before.channel, stops=frozenset()))
-        return self.desks.number(after)
+        return self.desk_number(after)
 
     def returns(self, plane: int) -> tuple[tuple[int, int], ...]:
         """It is back: as it was, without its last writes, or empty. Label and plane.

@@ -22,6 +22,7 @@ PLANS: Final = (
     Plan(Scenario("the first, over a plain install", plain=True), 1, 2),
     Plan(Scenario("an abort", wishes=(Wish.UPGRADE, Wish.ABORT)), 0, 1),
     Plan(Scenario("another order", wishes=(Wish.UPGRADE, Wish.OTHER)), 0, 0),
+    Plan(Scenario("two operators", operators=2), 0, 0),
     Plan(Scenario("failed, and again", Kind.SILENT, (Wish.UPGRADE, Wish.AGAIN)), 1, 2),
     Plan(Scenario("failed, and again by retry", Kind.SILENT, (Wish.UPGRADE, Wish.RETRY)), 1, 2),
 )

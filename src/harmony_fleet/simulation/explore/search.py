@@ -168,7 +168,7 @@ class Search:
         """A device that idles, and is known, as after its installation."""
         moves = self.moves
         device, plane, record = installed(self.scenario.plain)
-        desk = moves.desks.number(new_desk(record, Sight.LOOKED))
+        desk = moves.desk_number(new_desk(record, Sight.LOOKED))
         return self._packed(
             moves.devices.number(device),
             moves.planes.number(plane),
