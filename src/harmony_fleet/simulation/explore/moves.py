@@ -222,7 +222,7 @@ class Moves:
         return self.desk_number(replace(self.desks.values[desk], in_sync=False))
 
     def desk_number(self, desk: Desk) -> int:
-        """Of two operators none hears an older status late: then what it heard last tells nothing."""
+        """Of two operators none hears an older status late: what it heard last tells nothing."""
         if not self._alone and desk.case.heard is not None:
             desk = replace(desk, case=replace(desk.case, heard=None))
         return self.desks.number(desk)
