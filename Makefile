@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm simulate e2e-vm kube-assets e2e-kube prove bench bench-device bench-kube agent format reference manifests clean
+.PHONY: help setup demo demo-without test check test-full coverage e2e e2e-local soak storm simulate e2e-vm kube-assets e2e-kube prove prove-bugs bench bench-device bench-kube agent format reference manifests clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,6 +88,9 @@ agent: .venv/ready ## build the agent's file: make agent VERSION=1.2.3
 prove: .venv/ready ## every state of the shipped decisions within two faults: ten minutes (FAULTS, SCENARIO, REPLAY=file)
 	@$(VENV)/python -m harmony_fleet.simulation.explore $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(REPLAY),--replay $(REPLAY))
+
+prove-bugs: .venv/ready ## seed mistakes into the code: each must be caught, by prove or by simulate (ONLY, WRITE=1)
+	@$(VENV)/python -m tests.proof.prove_bugs $(if $(ONLY),--only "$(ONLY)") $(if $(WRITE),--write)
 
 bench: .venv/ready ## measure, side by side with what people use today
 	@$(VENV)/python -m benchmarks
