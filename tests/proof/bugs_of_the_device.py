@@ -253,7 +253,7 @@ OF_ITS_MESSAGES: Final = (
             change(
                 PLANE,
                 "        self._plane.on_connect(self._say_again)\n",
-                "",
+                "        return\n",
             ),
         ),
     ),

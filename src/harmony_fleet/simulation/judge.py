@@ -153,6 +153,8 @@ class Judge:
             why = f", {attempt.cause.kind}" if attempt and attempt.cause else ""
             self._tell(device_id, f"{who} has journaled {stage}{why} (seq {journal.seq})")
         deciders = [role for role in known.machine.processes.values() if role in _DECIDERS]
+        if (writer := who.partition(" ")[0]) not in deciders:
+            deciders.append(writer)  # in another process than the one whose part it is
         if len(deciders) > 1:
             self.broken(5, device_id, f"{who} decides while {' and '.join(deciders)} live")
         for ended in journal.ended:

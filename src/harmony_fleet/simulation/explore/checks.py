@@ -5,12 +5,22 @@ By the numbers of the list in `docs/proof.md`. Each returns what is wrong, or no
 
 from typing import Final
 
+from harmony_fleet.agent.upgrade.effects import StartCandidate
 from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.agent.upgrade.states import Idle, Starting
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Ended
 from harmony_fleet.operator.records import DeviceRecord, Order
 from harmony_fleet.simulation.disk import JOURNAL, LINK, TORN, Disk, file_of
-from harmony_fleet.simulation.explore.world import LIE, NEW, OLD, VERSIONS, Device, Kind, digest
+from harmony_fleet.simulation.explore.world import (
+    LIE,
+    NEW,
+    OLD,
+    VERSIONS,
+    Device,
+    Kind,
+    Watch,
+    digest,
+)
 from harmony_fleet.simulation.files import Program
 
 PHASE: Final = AgentUpgradePhase
@@ -89,6 +99,8 @@ def of_devices_change(before: Device, after: Device, stopped: str | None) -> str
     committed = after.committed - before.committed
     if committed - {stopped, _stop_again(before)}:
         return "2: committed, and no stop named it"
+    if committed and _is_starting(before):
+        return "2: committed, and the candidate was not READY"
     was, now = (Disk.of(device.disk).seen(JOURNAL) for device in (before, after))
     put_back = before.damaged and _link(before) != OLD == _link(after)
     if put_back and Disk.of(after.disk).seen(file_of(OLD)) is TORN:
@@ -96,6 +108,13 @@ def of_devices_change(before: Device, after: Device, stopped: str | None) -> str
     if not isinstance(was, Journal) or not isinstance(now, Journal):
         return ""
     return _verdicts(was, now) or _again(was, now)
+
+
+def _is_starting(device: Device) -> bool:
+    """Its candidate: nobody knows yet whether it can run at all."""
+    process = device.process
+    starts = process is not None and isinstance(process.work, StartCandidate)
+    return starts and process is not None and process.watch is not Watch.READY
 
 
 def _link(device: Device) -> object:

@@ -50,6 +50,8 @@ class Meeting:
     """To every operator that is connected."""
     answers: Answers = ()
     cost: int = 0
+    breach: str = ""
+    """What must never be, and is."""
 
 
 class Meetings:
@@ -209,11 +211,20 @@ def _controlled(device: Device, plane: Plane, disk: Disk, attempt: Attempt) -> I
         after.sync(STATE)
         controlled = replace(device, disk=after.image())
         if not plane.device:
-            yield Meeting("the timer's control ends without contact", controlled, plane)
+            label, breach = "the timer's control ends without contact", _blamed(mark)
+            yield Meeting(label, controlled, plane, breach=breach)
             continue
         status = status_of(journal, DEVICE)
         put = with_status(plane, status)
         yield Meeting("the timer's control ends with contact", controlled, put)
+
+
+def _blamed(mark: ExpiryMark | None) -> str:
+    """After a control without contact."""
+    blames = mark is not None and mark.cause.kind is CauseKind.NO_CONTACT
+    return (
+        "7: the new version has no contact, it is said, and the old one has none" if blames else ""
+    )
 
 
 def _connected(device: Device) -> Device:

@@ -156,7 +156,7 @@ class Moves:
                 self.planes.number(meeting.plane),
                 self._said.number(meeting.said),
                 meeting.answers,
-                self._breach(before, meeting.device, stopped),
+                meeting.breach or self._breach(before, meeting.device, stopped),
             )
             for meeting in meetings
             if bool(meeting.cost) is faulty
