@@ -26,7 +26,30 @@ OF_THE_DISK: Final = (
                 "                    pending.append(outcome)\n"
                 "            await self._make_durable(after)\n",
             ),
+            change(
+                RUNNING,
+                "            if after.journal != durable:\n"
+                "                run.journal.write(after.journal)\n"
+                "                durable = after.journal\n",
+                "",
+            ),
+            change(
+                RUNNING,
+                "            if isinstance(effect, Exit):\n                run.process, run.exited",
+                "            if isinstance(effect, Exit):\n"
+                "                run.journal.write(after.journal)\n"
+                "                run.process, run.exited",
+            ),
+            change(
+                RUNNING,
+                "                pending.append(outcome)\n\n\ndef _perform",
+                "                pending.append(outcome)\n"
+                "        if after.journal != durable:\n"
+                "            run.journal.write(after.journal)\n"
+                "            durable = after.journal\n\n\ndef _perform",
+            ),
         ),
+        to("good"),
     ),
     Bug(
         "the journal is renamed and its folder not synced",
@@ -138,18 +161,6 @@ OF_THE_DISK: Final = (
             change(RUNNING, "                run.versions.point_previous(target)\n", ""),
         ),
         to("crashes-at-once"),
-    ),
-    Bug(
-        "a plain install is not kept before its link takes its place",
-        (
-            change(
-                FILES,
-                "        if not isinstance(place, Program):\n            return\n",
-                "        if True:\n            return\n",
-            ),
-        ),
-        to("the first, over a plain install"),
-        below="`layout.py`",
     ),
     Bug(
         "a partial download is trusted",

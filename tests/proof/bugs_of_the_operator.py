@@ -2,11 +2,19 @@
 
 from typing import Final
 
-from tests.proof.bugs_of_the_machine import ABORTED_AND_AGAIN
 from tests.proof.seeding import Bug, change, to
+
+from harmony_fleet.simulation.explore.world import Kind, Scenario, Wish
 
 COORDINATOR, LOOP = "operator/coordinator.py", "operator/loop.py"
 OBSERVER, LIVENESS = "operator/observer.py", "operator/liveness.py"
+
+ABORTED_AND_AGAIN: Final = Scenario(
+    "an abort, and the same version again", Kind.GOOD, (Wish.UPGRADE, Wish.ABORT, Wish.AGAIN)
+)
+TWO_AND_AN_ABORT: Final = Scenario(
+    "two operators, and an abort", Kind.GOOD, (Wish.UPGRADE, Wish.ABORT), operators=2
+)
 
 OF_ITS_SIGHT: Final = (
     Bug(
@@ -78,7 +86,13 @@ OF_ITS_SIGHT: Final = (
                 "upgrade_id):\n",
                 "            if may_stop(self._devices.known(device_id).case, upgrade_id):\n",
             ),
+            change(
+                "simulation/explore/operators.py",
+                "    looked = _read(office)\n    desk, channel",
+                "    looked = office\n    desk, channel",
+            ),
         ),
+        (TWO_AND_AN_ABORT,),
     ),
     Bug(
         "a heartbeat of a listing is counted",
@@ -141,7 +155,7 @@ OF_ITS_RECORD: Final = (
                 "",
             ),
         ),
-        to("good"),
+        to("wrong-bytes"),
     ),
     Bug(
         "an old status is believed",
@@ -220,22 +234,5 @@ OF_ITS_RECORD: Final = (
                 "                if after.record != before and not aborted:\n",
             ),
         ),
-    ),
-    Bug(
-        "a marker is written over a newer one",
-        (
-            change(
-                "operator/bucket.py",
-                "    if found.generation > marker.generation:\n        return BucketWrite.LEAVE\n",
-                "",
-            ),
-            change(
-                "operator/bucket.py",
-                "    if order is None or not order.open or "
-                "order.marker(case.record.device_id) != marker:\n",
-                "    if order is None:\n",
-            ),
-        ),
-        to("another order", "an abort"),
     ),
 )

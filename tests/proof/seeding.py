@@ -15,9 +15,10 @@ class Bug:
     name: str
     changes: tuple[Removal, ...]
     scenarios: tuple[Scenario, ...] = ()
-    """Of the explorer, to be tried before all others. None: it does not run the changed code."""
+    """Of the explorer, to be tried first. None: it does not run the changed code, or cannot tell
+    what comes of it, as where a machine goes down again and again."""
     below: str = ""
-    """What ships and is not run by either check; the change is made in what stands for it."""
+    """What ships and is not run by either check: the change is made in what stands for it."""
 
 
 def change(file: str, passage: str, left: str) -> Removal:
