@@ -37,16 +37,22 @@ OF_THE_DISK: Final = (
                 RUNNING,
                 "            if isinstance(effect, Exit):\n                run.process, run.exited",
                 "            if isinstance(effect, Exit):\n"
-                "                run.journal.write(after.journal)\n"
+                "                try:\n"
+                "                    run.journal.write(after.journal)\n"
+                "                except JournalUnwritable:\n"
+                "                    pass\n"
                 "                run.process, run.exited",
             ),
             change(
                 RUNNING,
                 "                pending.append(outcome)\n\n\ndef _perform",
                 "                pending.append(outcome)\n"
-                "        if after.journal != durable:\n"
-                "            run.journal.write(after.journal)\n"
-                "            durable = after.journal\n\n\ndef _perform",
+                "        try:\n"
+                "            if after.journal != durable:\n"
+                "                run.journal.write(after.journal)\n"
+                "                durable = after.journal\n"
+                "        except JournalUnwritable:\n"
+                "            pass\n\n\ndef _perform",
             ),
         ),
         to("good"),
