@@ -110,7 +110,7 @@ OF_THE_DISK: Final = (
         below="`durable.py`",
     ),
     Bug(
-        "what a start finds is not made durable first",
+        "what a killed process left in place is taken for durable",
         (
             change(
                 FILES,
@@ -119,8 +119,15 @@ OF_THE_DISK: Final = (
                 "            self.disk.sync(BIN)\n",
                 "        return\n",
             ),
+            change(
+                FILES,
+                "                backed(self.disk, lambda: self.disk.put(link, version))\n"
+                "            self.disk.sync(folder)\n",
+                "                backed(self.disk, lambda: self.disk.put(link, version))\n"
+                "                self.disk.sync(folder)\n",
+            ),
         ),
-        to("fails-self-test", "silent"),
+        to("silent"),
         below="`layout.py`",
     ),
     Bug(
@@ -271,6 +278,13 @@ OF_ITS_MESSAGES: Final = (
                 PLANE,
                 "        self._plane.on_connect(self._say_again)\n",
                 "        return\n",
+            ),
+            change(
+                "agent/upgrade/old_primary.py",
+                "    if not _new_to(journal, marker.upgrade_id, marker.generation):\n"
+                "        return state, (Report(),)\n    refusal",
+                "    if not _new_to(journal, marker.upgrade_id, marker.generation):\n"
+                "        return state, ()\n    refusal",
             ),
         ),
     ),
