@@ -85,7 +85,6 @@ BEFORE_THE_COMMIT: Final = (
                 "    return journal.verdict_on(upgrade_id) is None\n",
             ),
         ),
-        to("another order"),
     ),
     Bug(
         "an order that has ended is obeyed again",

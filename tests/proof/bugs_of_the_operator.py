@@ -158,22 +158,6 @@ OF_ITS_RECORD: Final = (
         to("wrong-bytes"),
     ),
     Bug(
-        "an old status is believed",
-        (
-            change(
-                COORDINATOR,
-                "        return case, ()  # an old statement is none\n",
-                "        pass\n",
-            ),
-            change(
-                COORDINATOR,
-                "            return _said_less(case)\n        case",
-                "            pass\n        case",
-            ),
-        ),
-        to("good"),
-    ),
-    Bug(
         "a new journal's statements are taken for old ones",
         (
             change(
