@@ -169,19 +169,6 @@ OF_ITS_RECORD: Final = (
         to("good"),
     ),
     Bug(
-        "what a device does not name never started, whatever its journal is",
-        (
-            change(
-                "operator/verdicts.py",
-                "    if order.phase is not AgentUpgradePhase.PENDING:\n        return False\n"
-                "    if order.journal_id not in {None, status.journal_id}:\n        return False\n"
-                "    if status.generation <= order.generation or not status.ended_complete:\n",
-                "    if status.generation < order.generation:\n",
-            ),
-        ),
-        to("good"),
-    ),
-    Bug(
         "the bucket is never compared with the store",
         (
             change(

@@ -261,6 +261,11 @@ class Judge:
         if order.phase in {AgentUpgradePhase.COMMITTED, AgentUpgradePhase.SUCCEEDED}:
             self._check_said(record.device_id, known, order)
 
+    def aborted(self, device: str, upgrade_id: str) -> None:
+        """A person was told that it is."""
+        if upgrade_id not in self._aborted:
+            self.broken(8, device, f"the abort of {upgrade_id} was acknowledged, and is not stored")
+
     def _check_said(self, device_id: str, known: _Known, order: Order) -> None:
         journal = journal_on(known.machine)
         ended = journal.verdict_on(order.upgrade_id) if journal else None

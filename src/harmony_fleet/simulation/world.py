@@ -9,13 +9,14 @@ runs on until nothing is under way any more, and is judged once more.
 import asyncio
 import random as jitter
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import DeviceRecord, Release
+from harmony_fleet.operator.results import OrderResult
 from harmony_fleet.operator.streams import stream_configurations
 from harmony_fleet.simulation.chances import Chances
 from harmony_fleet.simulation.device import SimulatedDevice
@@ -176,7 +177,7 @@ class World:
     async def _give(self, operator: Operator, ask: Ask, again: Callable[[], None]) -> None:
         try:
             if ask.version is None:
-                await operator.abort([ask.device])
+                self._aborted(await operator.abort([ask.device]))
                 return
             results = await operator.upgrade([ask.device], ask.version, ask.retry, ask.replace)
         except StoreError:
@@ -191,6 +192,11 @@ class World:
             if result.upgrade_id and not result.reason:
                 self.judge.accepted[result.upgrade_id] = result.device_id
             self.judge.said("a person", f"{ask.device} to {ask.version}: {result.reason or 'ok'}")
+
+    def _aborted(self, results: Sequence[OrderResult]) -> None:
+        for result in results:
+            if result.upgrade_id and not result.reason:
+                self.judge.aborted(result.device_id, result.upgrade_id)
 
     def _connected_since(self, who: str) -> float:
         plane = self.operators[who].plane
