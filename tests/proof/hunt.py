@@ -75,7 +75,7 @@ def _explored(scenarios: tuple[Scenario, ...], limits_s: tuple[float, ...]) -> C
 
 def explored(scenario: Scenario, faults: int, limit_s: float) -> Catch | None:
     """None also where that time was too short to visit all."""
-    found = _within(limit_s, lambda: Search(scenario, faults).run().violations)
+    found = within(limit_s, lambda: Search(scenario, faults).run().violations)
     if not found:
         return None
     shortest = min(found, key=lambda one: len(one.story))
@@ -97,7 +97,7 @@ def simulated(seeds: int = SEEDS, limit_s: float = SEEDS_S) -> Catch | None:
 
 def _seed(number: int, limit_s: float) -> Catch | None:
     scenario = scenario_of(number)
-    outcome = _within(limit_s, lambda: run(scenario))
+    outcome = within(limit_s, lambda: run(scenario))
     for one in outcome.violations if outcome else ():
         if one.invariant != NO_INVARIANT:
             what = f"{one.invariant}: {one.sentence}"
@@ -105,7 +105,7 @@ def _seed(number: int, limit_s: float) -> Catch | None:
     return None
 
 
-def _within(limit_s: float, work: Callable[[], T]) -> T | None:
+def within(limit_s: float, work: Callable[[], T]) -> T | None:
     """None where it is not done by then, or raises: the changed code may do either."""
     try:
         with _alarm(limit_s):
