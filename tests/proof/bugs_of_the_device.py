@@ -143,27 +143,6 @@ OF_THE_DISK: Final = (
         below="`layout.py`",
     ),
     Bug(
-        "versions are cleaned up while an upgrade is under way",
-        (
-            change(
-                FILES,
-                "        if self.disk.seen(ATTEMPT_OPEN) is not None:\n            return\n"
-                "        linked = {self.link_version(), self.previous_version(), self.running}\n",
-                "        linked = {self.link_version(), self.running}\n",
-            ),
-            change(
-                "agent/upgrade/new_primary.py",
-                "    rest = (StopCandidate(), Report(), StartClock(Deadline.PROBATION), "
-                "ReadOrder())\n",
-                "    close = CloseAttempt(keep=(running,))\n"
-                "    rest = (StopCandidate(), Report(), close, StartClock(Deadline.PROBATION), "
-                "ReadOrder())\n",
-            ),
-        ),
-        to("no-contact"),
-        below="`layout.py`",
-    ),
-    Bug(
         "`previous` is not pointed before the cutover",
         (
             change(

@@ -332,7 +332,7 @@ THE_WAY_BACK: Final = (
             ),
         ),
         to("silent"),
-        below="`layout.py`: a link's target is looked at, and not hashed",
+        below="`layout.py`, which looks at a link's target and does not hash it",
     ),
     Bug(
         "an old version that finds a revert half done settles as it is",
