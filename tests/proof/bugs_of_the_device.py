@@ -45,14 +45,14 @@ OF_THE_DISK: Final = (
             ),
             change(
                 RUNNING,
-                "                pending.append(outcome)\n\n\ndef _perform",
+                "                pending.append(outcome)\n\n\ndef perform",
                 "                pending.append(outcome)\n"
                 "        try:\n"
                 "            if after.journal != durable:\n"
                 "                run.journal.write(after.journal)\n"
                 "                durable = after.journal\n"
                 "        except JournalUnwritable:\n"
-                "            pass\n\n\ndef _perform",
+                "            pass\n\n\ndef perform",
             ),
         ),
         to("good"),
