@@ -1,8 +1,8 @@
 """A power cut at every instant of an upgrade, with every legal loss of what was not synced yet.
 
 Then, as a recovery writes to the disk as well, a second one at every instant of that; and one at
-every instant of a start that found what a killed agent had left unsynced. `make test` takes a sample
-of each, `make test-full` all.
+every instant of a start that found what a killed agent had left unsynced. `make test` takes a
+sample of each, `make test-full` all.
 """
 
 import os
