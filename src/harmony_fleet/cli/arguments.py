@@ -1,6 +1,7 @@
 """Arguments that several commands take, checked where they enter, completed from the operator."""
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from harmony_fleet.cli.client import Chosen
 
 COMPLETION_LIMIT_S = 1.0
+_NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)"
+_DURATION = re.compile(
+    rf"(?=.)(?:{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?)", re.ASCII
+)
+_UNITS_S = (1, 86400, 3600, 60, 1)
 
 
 class DeviceId(click.ParamType[str]):
@@ -73,6 +79,30 @@ class Seconds(click.FloatRange):
         seconds = super().convert(value, param, context)
         if math.isnan(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, context)
+        return seconds
+
+
+class Duration(click.ParamType[float]):
+    """`90s`, `5m`, `1h30m`, `2d`, or a number of seconds: between two bounds, in seconds."""
+
+    name = "duration"
+
+    def __init__(self, least_s: float, most_s: float) -> None:
+        self._least_s, self._most_s = least_s, most_s
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        found = _DURATION.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration, such as 90s, 5m or 1h30m.", param, context)
+        parts = zip(found.groups(), _UNITS_S, strict=True)
+        seconds = sum(float(number) * unit_s for number, unit_s in parts if number)
+        if not self._least_s <= seconds <= self._most_s:
+            from harmony_fleet.cli.words import exactly
+
+            bounds = f"{exactly(self._least_s)} to {exactly(self._most_s)}"
+            self.fail(f"{value!r} is out of bounds: {bounds}.", param, context)
         return seconds
 
 

@@ -24,6 +24,7 @@ from harmony_fleet.cli.plane import plane
 from harmony_fleet.cli.preflight import preflight
 from harmony_fleet.cli.release import release
 from harmony_fleet.cli.settings import PLUGIN, FleetGroup, settings
+from harmony_fleet.cli.simulate import simulate
 from harmony_fleet.cli.support import support_bundle
 from harmony_fleet.cli.up import up
 from harmony_fleet.cli.upgrade import abort, rollback, upgrade
@@ -75,6 +76,7 @@ for command in (
     restore,
     plane,
     support_bundle,
+    simulate,
     dev,
     completion,
 ):

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from harmony_fleet.agent.upgrade.ports import UpgradeFault
 from harmony_fleet.contracts.upgrade import Artifact, CauseKind
+from harmony_fleet.simulation.lives import chance_here
 from harmony_fleet.simulation.programs import Behaviour
 from harmony_fleet.simulation.surroundings import Surroundings
 
@@ -31,7 +32,8 @@ class Downloads:
     async def fetch(self, artifact: Artifact) -> str:
         """The SHA-256 of what came. Raises UpgradeFault."""
         pace = self._around.pace
-        await asyncio.sleep(pace.download)
+        slower_s = pace.download_spread * chance_here() if pace.download_spread else 0.0
+        await asyncio.sleep(pace.download + slower_s)
         match self.serving:
             case Serving.CUT_OFF:
                 await asyncio.sleep(3 * pace.download)

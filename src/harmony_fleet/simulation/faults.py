@@ -107,6 +107,9 @@ class Faults:
             case FaultKind.OPERATOR_KILLED:
                 alive = host.process is not None
                 host.kill()
+                if fault.for_s:
+                    host.stop()
+                    self._end(fault, host.start)
                 return alive
             case FaultKind.OPERATOR_KILLED_AT_STEP:
                 host.steps_left = fault.amount

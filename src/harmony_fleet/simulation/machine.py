@@ -65,7 +65,7 @@ class Machine:
     def __init__(self, around: Surroundings, device_id: str, first: Program, plain: bool) -> None:
         """With that version installed; `plain`: as a regular file at the link's place."""
         self.around, self.device_id = around, device_id
-        self.config: Config = configuration(device_id)
+        self.config: Config = configuration(device_id, around.durations)
         self._chance = around.chances.of(device_id)
         self.disk = Disk(before=self._before_change)
         self.disk_state = DiskState.SOUND

@@ -12,18 +12,22 @@ from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.simulation.lives import SimulatedProcess
 from harmony_fleet.simulation.nats_stream import timestamp
 from harmony_fleet.simulation.plane import SimulatedPlane
+from harmony_fleet.simulation.programs import Durations
 from harmony_fleet.simulation.surroundings import Surroundings
 from harmony_fleet.testing.fake_store import FakeStore
 
 START_S: Final = 0.2
 RESTART_S: Final = 1.0
 URL: Final = "http://fleet.invalid"
-SETTINGS: Final = Settings(
-    relist_s=90.0, command_limit_s=2.0, streams=StreamLimits(heartbeat_max_age_s=90.0)
-)
-RECONNECT_S: Final = 2.0
+MISSED: Final = 3
+"""So many heartbeats in a row: then a device has none any more."""
 
 Saved = Callable[[str, DeviceRecord], None]
+
+
+def settings_of(durations: Durations) -> Settings:
+    streams = StreamLimits(MISSED * durations.heartbeat.interval_s)
+    return Settings(durations.relist_s, durations.command_limit_s, streams=streams)
 
 
 class OperatorClock:
@@ -162,12 +166,13 @@ class OperatorHost:
         if process is None:
             return 1
         await asyncio.sleep(START_S)
-        timing = Timing(longest_retry_s=RECONNECT_S)
+        timing = Timing(longest_retry_s=around.durations.reconnect_max_s)
         self.plane = SimulatedPlane(around.network, self.name, process, timing)
         await self.plane.start()
         store = StoreOfOne(self._store, around, process, self._saved)
         clock, ids = OperatorClock(around), SeededIds(around)
-        self.operator = Operator(store, self.plane, clock, ids, URL, SETTINGS)
+        settings = settings_of(around.durations)
+        self.operator = Operator(store, self.plane, clock, ids, URL, settings)
         try:
             await self.operator.run()
         except StoreError:

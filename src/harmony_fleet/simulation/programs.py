@@ -77,6 +77,8 @@ class Pace:
     guard: float = 0.05
     self_test: float = 0.3
     download: float = 0.4
+    download_spread: float = 0.0
+    """So much longer, at most, does the download of a device take that has a slow line."""
     download_gives_up: float = 6.0
     crash: float = 1.5
     """After its start, of what crashes, hangs or reboots later."""
@@ -89,21 +91,43 @@ class Pace:
     """Between two wakings of the timer."""
 
 
-def configuration(device_id: str) -> Config:
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Of all that a world has: its own, and the settings of agents and operators."""
+
+    pace: Pace
+    heartbeat: HeartbeatConfig
+    upgrade: UpgradeConfig
+    reconnect_max_s: float = 2.0
+    relist_s: float = 90.0
+    command_limit_s: float = 2.0
+    looks_s: float = 2.5
+    """Between two looks whether all is quiet."""
+    quiet_limit_s: float = 600.0
+    """After the last fault: more than every deadline of an attempt and its probation together."""
+
+
+SHORT = Durations(
+    Pace(),
+    HeartbeatConfig(interval_s=30.0, quick_interval_s=1.0, quick_probation_s=0.8),
+    UpgradeConfig(
+        self_test_limit_s=5.0,
+        ready_limit_s=3.0,
+        stop_limit_s=8.0,
+        overall_limit_s=40.0,
+        probation_s=6.0,
+        starts_allowed=3,
+        order_reread_s=30.0,
+        outage_s=120.0,
+        retry_s=1.0,
+    ),
+)
+"""For many worlds: shorter than in real life."""
+
+
+def configuration(device_id: str, durations: Durations = SHORT) -> Config:
     """No file is ever read of it."""
-    return Config(
-        device_id,
-        PlaneConfig(("nats://plane.invalid:4222",), Path("/nowhere"), reconnect_max_s=2.0),
-        heartbeat=HeartbeatConfig(interval_s=30.0, quick_interval_s=1.0, quick_probation_s=0.8),
-        upgrade=UpgradeConfig(
-            self_test_limit_s=5.0,
-            ready_limit_s=3.0,
-            stop_limit_s=8.0,
-            overall_limit_s=40.0,
-            probation_s=6.0,
-            starts_allowed=3,
-            order_reread_s=30.0,
-            outage_s=120.0,
-            retry_s=1.0,
-        ),
+    plane = PlaneConfig(
+        ("nats://plane.invalid:4222",), Path("/nowhere"), reconnect_max_s=durations.reconnect_max_s
     )
+    return Config(device_id, plane, heartbeat=durations.heartbeat, upgrade=durations.upgrade)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
-from harmony_fleet.simulation.programs import FIRST, Behaviour, Program
+from harmony_fleet.simulation.programs import FIRST, SHORT, Behaviour, Durations, Program
 
 
 class FaultKind(StrEnum):
@@ -130,6 +130,7 @@ class Scenario:
     asks: tuple[Ask, ...]
     faults: tuple[Fault, ...]
     slowness: Slowness = QUICK
+    durations: Durations = SHORT
 
     @property
     def last_s(self) -> float:

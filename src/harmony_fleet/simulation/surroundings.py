@@ -1,14 +1,14 @@
 """What all machines and operators of one simulated world have in common."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from harmony_fleet.agent.upgrade.record import Journal
 from harmony_fleet.simulation.chances import Chances
 from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.network import Network
-from harmony_fleet.simulation.programs import Pace, Program
+from harmony_fleet.simulation.programs import SHORT, Durations, Pace, Program
 
 
 class Witness(Protocol):
@@ -41,11 +41,15 @@ class Surroundings:
     programs: Mapping[str, Program]
     """What can be downloaded, by SHA-256."""
     witness: Witness
-    pace: Pace = field(default_factory=Pace)
+    durations: Durations = SHORT
     store_s: float = 0.01
     """The longest that the operators' store takes."""
     store_away: bool = False
     """The operators' store cannot be reached."""
+
+    @property
+    def pace(self) -> Pace:
+        return self.durations.pace
 
     def new_id(self) -> str:
         return f"{self.chances.of('ids').getrandbits(128):032x}"

@@ -26,17 +26,13 @@ from harmony_fleet.simulation.lives import chance_here
 from harmony_fleet.simulation.loop import SimulatedLoop, TimeStandsStill
 from harmony_fleet.simulation.nats_server import NatsServer
 from harmony_fleet.simulation.network import Network, Weather
-from harmony_fleet.simulation.operators import SETTINGS, OperatorClock, OperatorHost
+from harmony_fleet.simulation.operators import OperatorClock, OperatorHost, settings_of
 from harmony_fleet.simulation.programs import SIZE_BYTES
 from harmony_fleet.simulation.scenario import OPERATORS, Ask, Scenario
 from harmony_fleet.simulation.surroundings import Surroundings
 from harmony_fleet.simulation.units import NOWHERE
 from harmony_fleet.testing.fake_store import FakeStore
 
-LOOKS_S: Final = 2.5
-"""Between two looks whether all is quiet."""
-QUIET_LIMIT_S: Final = 600.0
-"""After the last fault: more than every deadline of an attempt and of its probation together."""
 REFUSED_AGAIN_S: Final = 1.0
 TRIES: Final = 20
 
@@ -69,6 +65,7 @@ class World:
     scenario: Scenario
     story: list[str] | None = None
     changes: list[PhaseChange] = field(default_factory=list)
+    judging: type[Judge] = Judge
     loop: SimulatedLoop = field(init=False)
     judge: Judge = field(init=False)
     store: FakeStore = field(init=False)
@@ -115,9 +112,9 @@ class World:
         slow = self.scenario.slowness
         thread_s = (lambda: slow.thread * chance_here()) if slow.thread else (lambda: 0.0)
         self.loop = loop = SimulatedLoop(thread_s)  # type: ignore[abstract]
-        self.judge = Judge(lambda: loop.now_s, self._connected_since, self.story)
+        self.judge = self.judging(lambda: loop.now_s, self._connected_since, self.story)
         server = NatsServer(lambda: loop.now_s, self.judge.stored)
-        for wanted in stream_configurations(SETTINGS.streams):
+        for wanted in stream_configurations(settings_of(self.scenario.durations).streams):
             server.jetstream.make(wanted)
         self.network = Network(loop, server, slow.network)
         self.network.sent = self.judge.sent
@@ -125,13 +122,14 @@ class World:
         programs = {program.sha256: program for program in self.scenario.programs}
         self.around = Surroundings(loop, self.network, chances, programs, self.judge)
         self.around.store_s = slow.store
+        self.around.durations = self.scenario.durations
 
     async def _happen(self, faults: Faults) -> None:
         await self._begin()
         faults.schedule(self.scenario.faults)
         for ask in self.scenario.asks:
             self.loop.call_at(ask.at_s, self._ask, ask, TRIES, context=self.loop.outside)
-        await asyncio.sleep(self.scenario.last_s + LOOKS_S)
+        await asyncio.sleep(self.scenario.last_s + self.scenario.durations.looks_s)
         await self._until_quiet()
 
     def _end(self) -> None:
@@ -214,12 +212,15 @@ class World:
     async def _until_quiet(self) -> None:
         """Faults are over: from here on it must come to rest by itself."""
         self.operators[OPERATORS[0]].start()
-        limit_s = self.loop.now_s + QUIET_LIMIT_S
+        durations = self.scenario.durations
+        limit_s = self.loop.now_s + durations.quiet_limit_s
         while waits := await self._restless():
             if self.loop.now_s > limit_s:
-                self.judge.broken(6, "the world", f"{QUIET_LIMIT_S:g} s later, {'; '.join(waits)}")
+                self.judge.broken(
+                    6, "the world", f"{durations.quiet_limit_s:g} s later, {'; '.join(waits)}"
+                )
                 break
-            await asyncio.sleep(LOOKS_S)
+            await asyncio.sleep(durations.looks_s)
         records = [found.record for found in await self.store.load_all()]
         programs = {program.version: program for program in self.scenario.programs}
         self.judge.judge_end(records, programs)
@@ -243,8 +244,3 @@ class World:
 
 def run(scenario: Scenario, story: bool = False) -> Outcome:
     return World(scenario, [] if story else None).run()
-
-
-def rehearse(scenario: Scenario) -> list[PhaseChange]:
-    """What the operator's store said of each device, and when."""
-    return run(scenario).changes
