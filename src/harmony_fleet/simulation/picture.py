@@ -19,7 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 736, 118, 460
 """Of the plot."""
 _LETTER: Final = 6.6
 """Pixels, of a letter of 12 pixels' height."""
-_LABEL_HEIGHT: Final = 20.0
+_LABEL_HEIGHT: Final = 20
 _MOST_TICKS: Final = 7
 _STEPS_S: Final = tuple(
     unit * step
@@ -156,19 +156,20 @@ def _corners(frame: _Frame, edge: _Edge) -> Iterator[str]:
 
 
 def _own_name(frame: _Frame, band: Band, low: _Edge, high: _Edge) -> Iterator[str]:
-    """In the area's highest place that is wide enough, where there is one."""
+    """Where the area is highest over its whole width, if that is high enough."""
     wide = _LETTER * len(band.words) + 12
     span = round(wide / (_RIGHT - _LEFT) * (len(frame.instants) - 1))
-    best_height, best_x, best_y = _LABEL_HEIGHT, 0.0, 0.0
+    places = []
     for first in range(len(low) - span):
         bottom = frame.y(max(low[first : first + span + 1]))
         top = frame.y(min(high[first : first + span + 1]))
-        if bottom - top > best_height:
-            best_height, best_y = bottom - top, (bottom + top) / 2 + 4
-            best_x = frame.x(frame.instants[first]) + wide / 2
-    if best_x:
-        style = f'class="middle" style="fill: {band.ink}"'
-        yield f'<text x="{best_x:.0f}" y="{best_y:.0f}" {style}>{escape(band.words)}</text>'
+        places.append((round(bottom - top), first, (bottom + top) / 2))
+    best = max((height for height, _, _ in places), default=0)
+    if best >= _LABEL_HEIGHT:
+        highest = [place for place in places if place[0] == best]
+        _, first, y = highest[len(highest) // 2]
+        at = f'x="{frame.x(frame.instants[first]) + wide / 2:.0f}" y="{y + 4:.0f}"'
+        yield f'<text {at} class="middle" style="fill: {band.ink}">{escape(band.words)}</text>'
 
 
 # Axes
@@ -270,5 +271,5 @@ height="{_HEIGHT}" role="img">
   }}
 </style>
 <defs><pattern id="away" width="8" height="8" patternUnits="userSpaceOnUse" \
-patternTransform="rotate(45)"><path d="M0 0V8" stroke="#000" stroke-opacity="0.3" \
+patternTransform="rotate(45)"><path d="M0 0V8" stroke="#000" stroke-opacity="0.2" \
 stroke-width="1.5"/></pattern></defs>"""
