@@ -26,7 +26,7 @@ def drawing(outages: tuple[Outage, ...] = (), title: str = "10 devices") -> Draw
     at = instants(100.0)
     half, later = COLUMNS // 2, COLUMNS * 3 // 4
     rest = COLUMNS + 1
-    counts = {
+    counts: dict[str, list[int]] = {
         Phase.STAGING: [10] * half + [4] * (later - half) + [0] * (rest - later),
         Phase.SUCCEEDED: [0] * half + [6] * (rest - half),
         Phase.ROLLED_BACK: [0] * later + [4] * (rest - later),
@@ -113,7 +113,7 @@ def test_every_phase_has_a_band_and_a_colour_of_its_own() -> None:
 
 @pytest.mark.parametrize("devices", [1, 2, 3, 7, 60, 999, 10_000, 100_000])
 def test_its_numbers_are_round_and_few(devices: int) -> None:
-    counts = {Phase.SUCCEEDED: [devices] * (COLUMNS + 1)}
+    counts: dict[str, list[int]] = {Phase.SUCCEEDED: [devices] * (COLUMNS + 1)}
     tree = read(svg(Drawing("", ("", ""), devices, instants(10.0), counts)))
     ticks = [
         int(str(one.text).replace(",", ""))

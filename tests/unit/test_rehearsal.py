@@ -168,6 +168,17 @@ def test_without_an_operator_nothing_is_committed_and_no_device_falls_silent() -
     assert spans(found.changes)["Committed"].first_s > 61.0
 
 
+def test_who_orders_while_no_operator_is_there_tries_until_it_is() -> None:
+    found = rehearsed(operator_outage_s=90.0, outage_at_s=0.0)
+    assert found.ends == {("Succeeded", ""): FEW}
+    assert spans(found.changes)["Pending"].first_s > 90.0
+
+
+def test_devices_that_are_ordered_after_an_outage_are_counted_as_spared() -> None:
+    found = rehearsed(plane_outage_s=60.0, outage_at_s=5.0, at_once=1, every_s=900.0)
+    assert (found.violations, found.ends.total(), found.spared) == ([], FEW, FEW - 1)
+
+
 def test_a_longer_probation_and_a_slower_download_take_longer() -> None:
     found = rehearsed(probation_s=1200.0, download_s=100.0)
     reached = spans(found.changes)

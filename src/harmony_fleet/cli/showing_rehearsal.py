@@ -80,10 +80,16 @@ def _story(asked: Asked, found: Rehearsed) -> Iterator[str]:
     yield f"without a process of the agent for a moment: {without}"
     silent = f"{MISSED} heartbeats ({moment(MISSED * asked.heartbeat_s)})"
     yield f"not heard for {silent} or longer: {_at_most(found.silent, found.longest_silence_s)}"
+    if outages(asked) and found.spared:
+        yield f"of these no account is taken of {_spared(found)} after the outage was over"
 
 
 def _at_most(devices: int, seconds: float) -> str:
     return count(devices, "device") + (f", {exactly(seconds)} at most" if devices else "")
+
+
+def _spared(found: Rehearsed) -> str:
+    return f"{count(found.spared, 'device')} that {'was' if found.spared == 1 else 'were'} ordered"
 
 
 def _in_the_end(found: Rehearsed) -> str:
@@ -156,6 +162,7 @@ def document(asked: Asked, found: Rehearsed, picture: Path | None) -> dict[str, 
         "without_working_agent": found.without_agent,
         "without_process": _worst(found.interrupted, found.longest_without_process_s),
         "not_heard": _worst(found.silent, found.longest_silence_s),
+        "ordered_after_the_outage": found.spared if outages(asked) else 0,
         "over_time": _over_time(asked, found),
         "violations": found.violations,
         "worlds": found.worlds,

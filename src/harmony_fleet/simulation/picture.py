@@ -10,8 +10,9 @@ from html import escape
 from typing import Final
 
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
-from harmony_fleet.simulation.rehearsal import NOT_ORDERED
 
+NOT_ORDERED: Final = ""
+"""Instead of a phase: no order has been stored yet."""
 COLUMNS: Final = 360
 """Instants that a picture has room for."""
 _WIDTH, _HEIGHT = 960, 520

@@ -101,6 +101,8 @@ class Durations:
     reconnect_max_s: float = 2.0
     relist_s: float = 90.0
     command_limit_s: float = 2.0
+    patience_s: float = 20.0
+    """So long does a person ask again where no operator answers."""
     looks_s: float = 2.5
     """Between two looks whether all is quiet."""
     quiet_limit_s: float = 600.0

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from harmony_fleet.agent.config import HeartbeatConfig, UpgradeConfig
+from harmony_fleet.simulation.picture import NOT_ORDERED
 from harmony_fleet.simulation.programs import FIRST, Behaviour, Durations, Pace, Program
 from harmony_fleet.simulation.scenario import OPERATORS, Ask, Fault, FaultKind, Scenario
 
@@ -21,9 +22,8 @@ SHARE: Final = 100
 NEXT: Final = "1.1.0"
 LEAD_S: Final = 10.0
 """A world begins so long before its order, or before an outage that its devices know of."""
-LATER: Final = 120.0
+LATER_S: Final = 120.0
 """An outage is over for a device after this: it has long connected again."""
-NOT_ORDERED: Final = ""
 MISSED: Final = 3
 """A device that was not heard for so many intervals has no heartbeat any more."""
 
@@ -123,6 +123,7 @@ def durations_of(asked: Asked) -> Durations:
         reconnect_max_s=30.0,
         relist_s=300.0,
         command_limit_s=5.0,
+        patience_s=asked.operator_outage_s + LATER_S,
         looks_s=10.0,
         quiet_limit_s=3600.0 + 2 * sum(bounds_s) + 10 * asked.fails_after_s,
     )
@@ -159,11 +160,15 @@ def _share(asked: Asked, number: int, devices: range, ordered_s: float) -> Share
 def _begins_s(asked: Asked, ordered_s: float) -> float:
     """Before an order there is nothing to rehearse but an outage that has not passed yet."""
     outage_s = max(asked.plane_outage_s, asked.operator_outage_s)
-    over_s = asked.outage_at_s + outage_s + LATER
+    over_s = asked.outage_at_s + outage_s + LATER_S
     begins_s = ordered_s - LEAD_S
     if outage_s and asked.outage_at_s < ordered_s < over_s:
         return min(begins_s, asked.outage_at_s - LEAD_S)
     return begins_s
+
+
+def meets_outage(share: Share) -> bool:
+    return bool(share.scenario.faults)
 
 
 def _faults(asked: Asked, begins_s: float) -> Iterator[Fault]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from harmony_fleet.simulation.attendance import Attendance, Onlooker
-from harmony_fleet.simulation.rehearsal import MISSED, NOT_ORDERED, Asked, Change, Share, shares
+from harmony_fleet.simulation.picture import NOT_ORDERED
+from harmony_fleet.simulation.rehearsal import MISSED, Asked, Change, Share, meets_outage, shares
 from harmony_fleet.simulation.world import PhaseChange, World
 
 Progress = Callable[[int], None]
@@ -36,6 +37,8 @@ class Rehearsed:
     silent: int = 0
     """Devices that were not heard for `MISSED` intervals or longer."""
     longest_silence_s: float = 0.0
+    spared: int = 0
+    """Devices that were ordered after the outages, and nobody looked at before."""
     worlds: int = 0
     ends_s: float = 0.0
     """When the last thing was over, after the first order."""
@@ -52,6 +55,7 @@ class Rehearsed:
         self.without_agent += other.without_agent
         self.interrupted += other.interrupted
         self.silent += other.silent
+        self.spared += other.spared
         self.longest_without_process_s = max(
             self.longest_without_process_s, other.longest_without_process_s
         )
@@ -139,6 +143,7 @@ def _rehearsed(share: Share, began_s: float) -> Rehearsed:
         interrupted=sum(one.longest_without_process_s > 0 for one in attended),
         silent=sum(one.longest_silence_s >= unheard_s for one in attended),
         longest_silence_s=max(one.longest_silence_s for one in attended),
+        spared=0 if meets_outage(share) else len(attended),
         worlds=1,
         ends_s=outcome.lasted_s + share.begins_s,
         simulated_s=outcome.lasted_s,

@@ -34,7 +34,6 @@ from harmony_fleet.simulation.units import NOWHERE
 from harmony_fleet.testing.fake_store import FakeStore
 
 REFUSED_AGAIN_S: Final = 1.0
-TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,9 @@ class World:
     async def _happen(self, faults: Faults) -> None:
         await self._begin()
         faults.schedule(self.scenario.faults)
+        tries = round(self.scenario.durations.patience_s / REFUSED_AGAIN_S)
         for ask in self.scenario.asks:
-            self.loop.call_at(ask.at_s, self._ask, ask, TRIES, context=self.loop.outside)
+            self.loop.call_at(ask.at_s, self._ask, ask, tries, context=self.loop.outside)
         await asyncio.sleep(self.scenario.last_s + self.scenario.durations.looks_s)
         await self._until_quiet()
 
