@@ -120,7 +120,10 @@ def details(asked: Asked) -> Iterator[str]:
     ordered = "all ordered at once"
     if 0 < asked.at_once < asked.devices:
         ordered = f"ordered {asked.at_once:,} at once, every {moment(asked.every_s)}"
-    away = [f"{one.words} for {moment(one.to_s - one.from_s)}" for one in outages(asked)]
+    away = [
+        f"{one.words} for {moment(one.to_s - one.from_s)} from {moment(one.from_s)} on"
+        for one in outages(asked)
+    ]
     yield ", ".join((*away, ordered))
     download = f"{moment(asked.download_s)} to {moment(2 * asked.download_s)}"
     yield (

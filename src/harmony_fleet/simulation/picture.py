@@ -16,7 +16,7 @@ NOT_ORDERED: Final = ""
 COLUMNS: Final = 360
 """Instants that a picture has room for."""
 _WIDTH, _HEIGHT = 960, 520
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 736, 118, 460
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 700, 118, 460
 """Of the plot."""
 _LETTER: Final = 6.6
 """Pixels, of a letter of 12 pixels' height."""
@@ -234,15 +234,17 @@ def _outage(frame: _Frame, outage: Outage) -> Iterator[str]:
 
 
 def _legend(drawing: Drawing, bands: Sequence[Band]) -> Iterator[str]:
-    x, y = _RIGHT + 22, _TOP + 8
+    x, y, end = _RIGHT + 22, _TOP + 8, _WIDTH - 16
     yield _text(x, y, "what the operator knows", "muted")
+    yield _text(end, y, "in the end", "end muted")
     for n, band in enumerate(reversed(bands)):
         at = y + 26 + 24 * n
         last = drawing.counts[band.phase][-1]
         swatch = f'x="{x}" y="{at - 11}" width="14" height="14" rx="2"'
         yield f'<rect class="area" {swatch} fill="{band.colour}"/>'
-        yield _text(x + 22, at, band.words + (f": {last:,}" if last else ""), "start")
-    yield _text(x, y + 26 + 24 * len(bands), "numbers: in the end", "muted")
+        yield _text(x + 22, at, band.words, "start")
+        if last:
+            yield _text(end, at, f"{last:,}", "end")
 
 
 def _text(x: float, y: float, words: str, style: str) -> str:
