@@ -21,7 +21,7 @@ from harmony_fleet.simulation.rehearsal import (
     shares,
     spans,
 )
-from harmony_fleet.simulation.rehearsing import Rehearsed, rehearse
+from harmony_fleet.simulation.rehearsing import Rehearsed, rehearse, rehearse_share
 from harmony_fleet.simulation.scenario import FaultKind
 
 DOWNLOAD_S = 10.0
@@ -193,6 +193,17 @@ def test_the_same_is_rehearsed_again_whatever_the_number_of_processes() -> None:
     assert alone.changes == together.changes
     assert alone.ends == together.ends
     assert alone.longest_silence_s == together.longest_silence_s
+
+
+def test_after_an_outage_the_operators_of_all_shares_are_back_at_one_instant() -> None:
+    fleet = Asked(60, at_once=20, every_s=3.0, download_s=DOWNLOAD_S)
+    asked = replace(fleet, plane_outage_s=200.0, outage_at_s=16.0)
+    heard_s = [
+        min(one.at_s for one in rehearse_share(share).changes if one.at_s > 216.0)
+        for share in shares(asked)
+    ]
+    assert len(heard_s) == 3
+    assert max(heard_s) - min(heard_s) < 1.0
 
 
 def test_another_seed_rehearses_something_else() -> None:

@@ -1,7 +1,10 @@
 """Operators as processes: killed and started anew, one or two at once, on one store."""
 
 import asyncio
+import random as jitter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
 from typing import Final
 
 from harmony_fleet.messaging.endpoint import Timing
@@ -28,6 +31,29 @@ Saved = Callable[[str, DeviceRecord], None]
 def settings_of(durations: Durations) -> Settings:
     streams = StreamLimits(MISSED * durations.heartbeat.interval_s)
     return Settings(durations.relist_s, durations.command_limit_s, streams=streams)
+
+
+@dataclass(frozen=True, slots=True)
+class SeededTiming(Timing):
+    """Whose delays come from numbers of its own."""
+
+    random: Random = field(default_factory=Random)
+
+    def retry_delay_s(self, attempt: int) -> float:
+        before = jitter.getstate()
+        jitter.setstate(self.random.getstate())
+        try:
+            return super(SeededTiming, self).retry_delay_s(attempt)
+        finally:
+            self.random.setstate(jitter.getstate())
+            jitter.setstate(before)
+
+
+def _timing(around: Surroundings) -> Timing:
+    longest_s = around.durations.reconnect_max_s
+    if around.retries is None:
+        return Timing(longest_retry_s=longest_s)
+    return SeededTiming(longest_retry_s=longest_s, random=around.retries)
 
 
 class OperatorClock:
@@ -166,7 +192,7 @@ class OperatorHost:
         if process is None:
             return 1
         await asyncio.sleep(START_S)
-        timing = Timing(longest_retry_s=around.durations.reconnect_max_s)
+        timing = _timing(around)
         self.plane = SimulatedPlane(around.network, self.name, process, timing)
         await self.plane.start()
         store = StoreOfOne(self._store, around, process, self._saved)

@@ -2,7 +2,7 @@
 
 Devices meet nowhere but at the message plane and the operator, and how much these can bear is not
 simulated. So a fleet is rehearsed in shares of some devices: each share is a world with an operator
-and a plane of its own, and the same outages at the same instants.
+and a plane of its own, and the same outages at the same instants, of the operators too.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ from harmony_fleet.simulation.scenario import OPERATORS, Ask, Fault, FaultKind, 
 SHARE: Final = 100
 """Devices of one world: more of them make it no faster, and need more memory at once."""
 NEXT: Final = "1.1.0"
-LEAD_S: Final = 10.0
+LEAD_S: Final = 15.0
 """A world begins so long before its order, or before an outage that its devices know of."""
 LATER_S: Final = 120.0
 """An outage is over for a device after this: it has long connected again."""
@@ -153,6 +153,7 @@ def _share(asked: Asked, number: int, devices: range, ordered_s: float) -> Share
         asks,
         tuple(_faults(asked, begins_s)),
         durations=durations_of(asked),
+        retries=f"retries {asked.seed}",
     )
     return Share(scenario, begins_s)
 

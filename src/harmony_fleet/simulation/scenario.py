@@ -131,6 +131,9 @@ class Scenario:
     faults: tuple[Fault, ...]
     slowness: Slowness = QUICK
     durations: Durations = SHORT
+    retries: str = ""
+    """A seed. Worlds of one fleet have one operator in truth: with the same one here, theirs lose
+    and find the message plane at the same instants."""
 
     @property
     def last_s(self) -> float:

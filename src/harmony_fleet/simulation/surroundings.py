@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
 from harmony_fleet.agent.upgrade.record import Journal
@@ -42,6 +43,8 @@ class Surroundings:
     """What can be downloaded, by SHA-256."""
     witness: Witness
     durations: Durations = SHORT
+    retries: Random | None = None
+    """What the operators' tries to connect go by, where not by chance alone."""
     store_s: float = 0.01
     """The longest that the operators' store takes."""
     store_away: bool = False

@@ -11,6 +11,7 @@ import random as jitter
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Final
 
 from harmony_fleet.operator.loop import Operator
@@ -122,6 +123,7 @@ class World:
         self.around = Surroundings(loop, self.network, chances, programs, self.judge)
         self.around.store_s = slow.store
         self.around.durations = self.scenario.durations
+        self.around.retries = Random(self.scenario.retries) if self.scenario.retries else None
 
     async def _happen(self, faults: Faults) -> None:
         await self._begin()
