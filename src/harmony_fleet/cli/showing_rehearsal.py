@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harmony_fleet.cli.layout import Row, Table, lines
-from harmony_fleet.cli.output import say, say_document
+from harmony_fleet.cli.output import say, say_document, say_wrapped
 from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.words import NOTHING, count, exactly
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
@@ -48,15 +48,15 @@ def show(settings: Settings, asked: Asked, found: Rehearsed, picture: Path | Non
         say_document(document(asked, found, picture))
         return
     for line in _story(asked, found):
-        say(line)
+        say_wrapped(line)
     say()
     for line in lines(_table(found)):
         say(line)
     say()
     worlds = count(found.worlds, "world")
     say(
-        f"{moment(found.ends_s)} were simulated, of {worlds} with "
-        f"{count(asked.devices, 'device')} in all, in {exactly(found.took_s)} of real time"
+        f"{moment(found.ends_s)} were simulated, in {worlds} with "
+        f"{_number(asked.devices)} in all; that took {exactly(found.took_s)} of real time"
     )
     if picture is not None:
         say(f"picture: {picture}")
@@ -72,10 +72,11 @@ def _story(asked: Asked, found: Rehearsed) -> Iterator[str]:
     for phase, words in _TOLD:
         if (span := reached.get(phase)) is not None:
             when = f"the first after {exactly(span.first_s)}, the last after {exactly(span.last_s)}"
-            yield f"{words:{wide}}  {count(span.devices, 'device')}: {when}"
+            when = when if span.devices > 1 else f"after {exactly(span.first_s)}"
+            yield f"{words:{wide}}  {_number(span.devices)}: {when}"
     yield ""
     yield _in_the_end(found)
-    yield f"left without a working agent: {count(found.without_agent, 'device')}"
+    yield f"left without a working agent: {_number(found.without_agent)}"
     without = _at_most(found.interrupted, found.longest_without_process_s)
     yield f"without a process of the agent for a moment: {without}"
     silent = f"{MISSED} heartbeats ({moment(MISSED * asked.heartbeat_s)})"
@@ -84,12 +85,16 @@ def _story(asked: Asked, found: Rehearsed) -> Iterator[str]:
         yield f"of these no account is taken of {_spared(found)} after the outage was over"
 
 
+def _number(devices: int) -> str:
+    return "1 device" if devices == 1 else f"{devices:,} devices"
+
+
 def _at_most(devices: int, seconds: float) -> str:
-    return count(devices, "device") + (f", {exactly(seconds)} at most" if devices else "")
+    return _number(devices) + (f", {exactly(seconds)} at most" if devices else "")
 
 
 def _spared(found: Rehearsed) -> str:
-    return f"{count(found.spared, 'device')} that {'was' if found.spared == 1 else 'were'} ordered"
+    return f"{_number(found.spared)} that {'was' if found.spared == 1 else 'were'} ordered"
 
 
 def _in_the_end(found: Rehearsed) -> str:
@@ -111,8 +116,7 @@ def _table(found: Rehearsed) -> Table:
 
 
 def title(asked: Asked) -> str:
-    devices = "1 device" if asked.devices == 1 else f"{asked.devices:,} devices"
-    return f"{devices}, {RELEASES[asked.release]}"
+    return f"{_number(asked.devices)}, {RELEASES[asked.release]}"
 
 
 def details(asked: Asked) -> Iterator[str]:
