@@ -41,7 +41,8 @@ _OPTIONS: Final = (
         type=click.Choice(KINDS),
         default="none",
         show_default=True,
-        help="What is wrong with the release that they are ordered to.",
+        metavar="KIND",
+        help=f"What is wrong with the release that they are ordered to: {', '.join(KINDS)}.",
     ),
     click.option(
         "--plane-outage",
