@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -162,6 +163,28 @@ def test_an_interrupt_ends_it_and_leaves_no_picture_and_no_process(
     assert process.wait(LIMIT_S) == 130
     assert b"stopped; nothing was written" in drawn
     assert list(tmp_path.iterdir()) == []
+
+
+def test_its_workers_end_with_it_also_where_it_is_killed() -> None:
+    """They hold the other end of a pipe: when nobody holds it any more, they are gone."""
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("on one core there are no workers")
+    ours, theirs = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "simulate", "--devices", "100000", "--at-once", "20"],
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 2:
+        assert process.poll() is None
+    process.kill()
+    process.wait(LIMIT_S)
+    gone, _, _ = select.select([ours], [], [], LIMIT_S)
+    assert gone
+    assert os.read(ours, 1) == b""
+    os.close(ours)
 
 
 def test_the_command_knows_every_kind_of_release_by_its_name() -> None:

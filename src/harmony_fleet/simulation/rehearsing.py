@@ -3,17 +3,17 @@
 import gc
 import logging
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
 from harmony_fleet.simulation.attendance import Attendance, Onlooker
 from harmony_fleet.simulation.picture import NOT_ORDERED
 from harmony_fleet.simulation.rehearsal import MISSED, Asked, Change, Share, meets_outage, shares
+from harmony_fleet.simulation.workers import workers
 from harmony_fleet.simulation.world import PhaseChange, World
 
 Progress = Callable[[int], None]
@@ -91,7 +91,7 @@ def _all(asked: Asked, processes: int, progress: Progress) -> Iterator[tuple[int
             progress(done.devices)
             yield number, done
         return
-    with ProcessPoolExecutor(processes, initializer=_begin_worker) as pool:
+    with workers(processes) as pool:
         running: dict[Future[Rehearsed], int] = {}
         try:
             for number, share in (*first, *islice(wanted, 2 * processes)):
@@ -105,12 +105,6 @@ def _all(asked: Asked, processes: int, progress: Progress) -> Iterator[tuple[int
                         running[pool.submit(rehearse_share, share)] = following
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """An interrupt is for whoever waits for it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
 
 
 def rehearse_share(share: Share) -> Rehearsed:

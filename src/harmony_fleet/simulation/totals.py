@@ -4,13 +4,14 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
 from harmony_fleet.simulation.judge import Violation
 from harmony_fleet.simulation.quiet import quiet
 from harmony_fleet.simulation.scenario import USUAL, Rates, scenario_of
+from harmony_fleet.simulation.workers import workers
 from harmony_fleet.simulation.world import run
 
 CHUNK = 25
@@ -71,7 +72,7 @@ def run_many(
     """The same totals, whatever the number of processes; violations by their seeds."""
     totals = Totals()
     chunks = _chunks(first, count)
-    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
+    with workers(processes) as pool:
         running = {pool.submit(run_seeds, *chunk, rates) for chunk in islice(chunks, 2 * processes)}
         try:
             while running:
