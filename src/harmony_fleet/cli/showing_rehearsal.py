@@ -81,8 +81,8 @@ def _story(asked: Asked, found: Rehearsed) -> Iterator[str]:
     yield f"without a process of the agent for a moment: {without}"
     silent = f"{MISSED} heartbeats ({moment(MISSED * asked.heartbeat_s)})"
     yield f"not heard for {silent} or longer: {_at_most(found.silent, found.longest_silence_s)}"
-    if outages(asked) and found.spared:
-        yield f"of these no account is taken of {_spared(found)} after the outage was over"
+    if asked.plane_outage_s and found.spared:
+        yield f"not looked at during the outage: {_number(found.spared)}, ordered when it was over"
 
 
 def _number(devices: int) -> str:
@@ -91,10 +91,6 @@ def _number(devices: int) -> str:
 
 def _at_most(devices: int, seconds: float) -> str:
     return _number(devices) + (f", {exactly(seconds)} at most" if devices else "")
-
-
-def _spared(found: Rehearsed) -> str:
-    return f"{_number(found.spared)} that {'was' if found.spared == 1 else 'were'} ordered"
 
 
 def _in_the_end(found: Rehearsed) -> str:
