@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from harmony_fleet.agent.upgrade import guard_rules
+from harmony_fleet.cli.arguments import Duration
 from harmony_fleet.cli.main import main
 from harmony_fleet.cli.showing_rehearsal import RELEASES
 from harmony_fleet.cli.simulate import KINDS
@@ -65,6 +67,18 @@ def test_as_json_it_is_one_document_with_the_devices_of_each_phase_at_each_insta
     assert len(over_time["at_s"]) == len(over_time["devices"]["Failed"])
 
 
+def test_what_must_never_be_is_told_and_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here by a guard that never goes back: the device crashes for ever."""
+    monkeypatch.setattr(guard_rules, "_why_back", lambda _event, _attempt: None)
+    assert main(["simulate", "--devices", "1", "--bad-release", "crash-after-commit"]) == 1
+    said = capsys.readouterr()
+    assert "left without a working agent: 1 device\n" in said.out
+    assert said.err.startswith("fleet: this must never be, and was: ")
+    assert "please report it" in said.err
+
+
 def test_the_same_seed_rehearses_the_same_in_another_process() -> None:
     arguments = ("--devices", "5", "--at-once", "2", "--every", "1m", "--seed", "7")
     first, again = document(*arguments), document(*arguments)
@@ -113,6 +127,14 @@ def test_what_cannot_be_rehearsed_is_refused_with_a_sentence(
     assert said.out == ""
     assert sentence in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [("90s", 90), ("5m", 300), ("1h30m", 5400), ("2d", 172800), ("90", 90), ("1.5h", 5400)],
+)
+def test_a_duration_is_written_as_people_do(words: str, seconds: float) -> None:
+    assert Duration(0.0, 1e6).convert(words, None, None) == seconds
 
 
 def test_a_person_who_waits_sees_how_far_it_is() -> None:
