@@ -11,7 +11,8 @@ from harmony_fleet.cli.settings import Settings
 from harmony_fleet.cli.words import NOTHING, count, exactly
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase as Phase
 from harmony_fleet.simulation.picture import Drawing, Outage, instants, moment
-from harmony_fleet.simulation.rehearsal import MISSED, Asked, Release, counted, ends_of, spans
+from harmony_fleet.simulation.programs import MISSED
+from harmony_fleet.simulation.rehearsal import Asked, Release, counted, ends_of, spans
 from harmony_fleet.simulation.rehearsing import Rehearsed
 
 ASSUMED: Final = (

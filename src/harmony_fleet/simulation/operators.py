@@ -15,15 +15,13 @@ from harmony_fleet.operator.streams import StreamLimits
 from harmony_fleet.simulation.lives import SimulatedProcess
 from harmony_fleet.simulation.nats_stream import timestamp
 from harmony_fleet.simulation.plane import SimulatedPlane
-from harmony_fleet.simulation.programs import Durations
+from harmony_fleet.simulation.programs import MISSED, Durations
 from harmony_fleet.simulation.surroundings import Surroundings
 from harmony_fleet.testing.fake_store import FakeStore
 
 START_S: Final = 0.2
 RESTART_S: Final = 1.0
 URL: Final = "http://fleet.invalid"
-MISSED: Final = 3
-"""So many heartbeats in a row: then a device has none any more."""
 
 Saved = Callable[[str, DeviceRecord], None]
 

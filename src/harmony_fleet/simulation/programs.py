@@ -16,6 +16,8 @@ from harmony_fleet.contracts.upgrade import Artifact
 
 SIZE_BYTES = 300_000
 FIRST = "1.0.0"
+MISSED = 3
+"""So many heartbeats in a row: then a device has none any more."""
 LIE = "9.9.9"
 """What a version says that lies about its own."""
 

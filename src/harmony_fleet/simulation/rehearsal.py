@@ -24,8 +24,6 @@ LEAD_S: Final = 15.0
 """A world begins so long before its order, or before an outage that its devices know of."""
 LATER_S: Final = 120.0
 """An outage is over for a device after this: it has long connected again."""
-MISSED: Final = 3
-"""A device that was not heard for so many intervals has no heartbeat any more."""
 
 
 class Release(StrEnum):

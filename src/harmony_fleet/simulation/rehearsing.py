@@ -12,7 +12,8 @@ from itertools import islice
 
 from harmony_fleet.simulation.attendance import Attendance, Onlooker
 from harmony_fleet.simulation.picture import NOT_ORDERED
-from harmony_fleet.simulation.rehearsal import MISSED, Asked, Change, Share, meets_outage, shares
+from harmony_fleet.simulation.programs import MISSED
+from harmony_fleet.simulation.rehearsal import Asked, Change, Share, meets_outage, shares
 from harmony_fleet.simulation.workers import workers
 from harmony_fleet.simulation.world import PhaseChange, World
 
