@@ -19,7 +19,7 @@ demo-without: .venv/ready ## the demo with one PROTECTION taken out: hash, self-
 	@$(VENV)/python -m demo --without "$(PROTECTION)"
 
 test: .venv/ready ## all tests but the long ones, under 6 minutes
-	@$(VENV)/python -m pytest -q -n 3 --dist worksteal -m "not e2e and not machines and not kube"
+	@$(VENV)/python -m pytest -q -n 3 --dist worksteal -m "not e2e and not machines and not kube and not matrix"
 
 test-full: .venv/ready ## every kill, damage and power cut, alone and in pairs: a quarter of an hour
 	@HARMONY_FLEET_FULL=1 $(VENV)/python -m pytest -q -n 4 --dist worksteal tests/matrix

@@ -18,6 +18,7 @@ CUTS_OF_EACH_PLOT = 8
 refused = cache(probed)
 
 
+@pytest.mark.matrix
 @pytest.mark.machine_may_refuse
 @pytest.mark.parametrize("plot", PLOTS)
 def test_ext4_keeps_what_the_model_allows_and_the_device_starts_in_one_story(
