@@ -91,11 +91,8 @@ class Run:
         self.journal = DiskJournal(self.disk, self._new_id)
         self.versions = DiskVersions(self.disk, self.running, digest(self.running), KEPT)
 
-    def now(self) -> BootTime:
-        return BootTime(BOOT, 0.0)
-
     def boot_time(self) -> BootTime:
-        return self.now()
+        return BootTime(BOOT, 0.0)
 
     async def sleep(self, seconds: float) -> None:
         raise NotImplementedError("nothing waits in a run")

@@ -6,18 +6,17 @@ free: once faults stop, the free moves are all that happens, and each that stays
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from time import monotonic
 
 from harmony_fleet.contracts.errors import FleetError
-from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.simulation.explore import checks
-from harmony_fleet.simulation.explore.device import Devices, fresh_device
-from harmony_fleet.simulation.explore.meeting import Meetings
+from harmony_fleet.simulation.explore.ends import reached_back
 from harmony_fleet.simulation.explore.moves import BITS, DeviceMove, Moves
-from harmony_fleet.simulation.explore.operators import Office, View, acts, new_desk, told
-from harmony_fleet.simulation.explore.world import DEVICE, Device, Kind, Plane, Scenario, Sight
+from harmony_fleet.simulation.explore.operators import new_desk
+from harmony_fleet.simulation.explore.start import installed
+from harmony_fleet.simulation.explore.world import Scenario, Sight
 
 MASK = (1 << BITS) - 1
 FEW = 7
@@ -67,26 +66,6 @@ class Explored:
     seconds: float
     settled: int
     violations: tuple[Violation, ...]
-
-
-def installed(plain: bool) -> tuple[Device, Plane, DeviceRecord]:
-    """A device that has started and reported for the first time."""
-    devices = Devices(Kind.GOOD, faulty=False)
-    (started,) = devices.own(fresh_device(plain))
-    device, plane, record = started.reaction.device, Plane(), DeviceRecord(DEVICE)
-    meetings = Meetings(devices)
-    office = Office(new_desk(record, Sight.LOOKED), plane, record)
-    for _ in range(3):
-        for meeting in meetings.of(device, plane):
-            if meeting.said is not None:
-                office = told(office, meeting.said)
-            else:
-                device, plane = meeting.device, meeting.plane
-                break
-    office = replace(office, plane=plane)
-    for act in acts(office, View.STATUSES, alone=True):
-        office = act.office
-    return device, plane, office.record
 
 
 class StoryImpossible(FleetError):
@@ -406,7 +385,7 @@ class Search:
     def _judge_ends(self) -> int:
         """Every state must have a free way to one that is settled: how many are."""
         settled = [number for number in range(len(self.states)) if self._settled(number)]
-        reached = self._reached_back(settled)
+        reached = reached_back(settled, self._edges, self._ends)
         stuck = reached.find(0)
         if stuck >= 0:
             what = "6: once faults stop, it never settles"
@@ -417,30 +396,3 @@ class Search:
         state = self.states[number]
         device = self.moves.devices.values[state & MASK]
         return checks.settled(device, self.moves.records.values[state >> RECORD & MASK])
-
-    def _reached_back(self, settled: list[int]) -> bytearray:
-        ends, edges, total = self._ends, self._edges, len(self.states)
-        counts = array("Q", bytes(8 * (total + 1)))
-        for target in edges:
-            counts[target + 1] += 1
-        for number in range(total):
-            counts[number + 1] += counts[number]
-        sources, place = array("I", bytes(4 * len(edges))), array("Q", counts)
-        begin = 0
-        for number in range(total):
-            for position in range(begin, ends[number]):
-                target = edges[position]
-                sources[place[target]] = number
-                place[target] += 1
-            begin = ends[number]
-        reached, waiting = bytearray(total), list(settled)
-        for number in waiting:
-            reached[number] = 1
-        while waiting:
-            number = waiting.pop()
-            for position in range(counts[number], counts[number + 1]):
-                source = sources[position]
-                if not reached[source]:
-                    reached[source] = 1
-                    waiting.append(source)
-        return reached
