@@ -286,10 +286,11 @@ THE_WAY_BACK: Final = (
         (
             change(
                 REVERT,
-                "            target = attempt_of(journal).from_version\n",
-                "            target = attempt_of(journal).from_version\n"
-                "            journal = end(journal, Stage.ROLLED_BACK, state.cause)\n",
+                "    journal = advance(state.journal, Stage.REVERTING, cause=why)\n",
+                "    journal = advance(state.journal, Stage.REVERTING, cause=why)\n"
+                "    journal = end(journal, Stage.ROLLED_BACK, why)\n",
             ),
+            change(REVERT, "(_check(journal),)\n", "(SwapLink(journal.attempt.from_version),)\n"),
             change(
                 REVERT,
                 "            known = attempt_of(state.journal).waits == why.sentence\n"
@@ -299,8 +300,8 @@ THE_WAY_BACK: Final = (
             ),
             change(
                 REVERT,
-                "    return SwapLink(attempt_of(state.journal).from_version)\n",
-                "    return SwapLink(state.journal.attempt.from_version)\n",
+                "            return state, (_check(state.journal),)\n",
+                "            return state, (SwapLink(state.journal.attempt.from_version),)\n",
             ),
             change(
                 REVERT,
@@ -322,17 +323,22 @@ THE_WAY_BACK: Final = (
                 "    leave = () if party is Party.GUARD else (CancelWork(), StopClocks())\n"
                 "    return state, (*leave, _check(journal))\n",
                 "    leave = () if party is Party.GUARD else (CancelWork(), StopClocks())\n"
-                "    reverting, swap = _checked(state, TargetSound())\n"
-                "    return reverting, (*leave, *swap)\n",
-            ),
-            change(
-                "simulation/files.py",
-                "        if not isinstance(self.disk.seen(file_of(version)), str):\n",
-                "        if self.disk.seen(file_of(version)) is None:\n",
+                "    reverting, _ = _checked(state, TargetSound())\n"
+                "    return reverting, (*leave, SwapLink(attempt_of(journal).from_version))\n",
             ),
         ),
         to("silent"),
-        below="`layout.py`, which looks at a link's target and does not hash it",
+    ),
+    Bug(
+        "a check from before the journal was written is enough for the link",
+        (
+            change(
+                REVERT,
+                "(_check(journal),)\n",
+                "(SwapLink(attempt_of(journal).from_version),)\n",
+            ),
+        ),
+        to("silent"),
     ),
     Bug(
         "an old version that finds a revert half done settles as it is",

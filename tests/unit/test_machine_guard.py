@@ -100,7 +100,8 @@ def test_in_cutover_it_reverts_as_interrupted() -> None:
     assert effects == (CheckTarget(OLD, OLD_SHA256),)
     reverting, effects = step(checking, TargetSound())
     assert attempt_in(reverting).stage is Stage.REVERTING
-    assert effects == (SwapLink(OLD),)
+    assert effects == (CheckTarget(OLD, OLD_SHA256),)
+    assert step(reverting, TargetSound()) == (reverting, (SwapLink(OLD),))
     after, effects = step(reverting, LinkSwapped())
     assert isinstance(after, GuardDone)
     assert kind_and_stage(after) == (CauseKind.INTERRUPTED, Stage.ROLLED_BACK)

@@ -103,7 +103,8 @@ def test_a_start_in_reverting_finishes_the_revert_and_exits_75() -> None:
     assert effects[-1] == CheckTarget(OLD, OLD_SHA256)
     assert SayReady() not in effects
     reverting, effects = step(checking, TargetSound())
-    assert effects == (SwapLink(OLD),)
+    assert effects == (CheckTarget(OLD, OLD_SHA256),)
+    assert step(reverting, TargetSound()) == (reverting, (SwapLink(OLD),))
     after, effects = step(reverting, LinkSwapped())
     assert isinstance(after, Leaving)
     assert after.journal.attempt is not None
@@ -372,7 +373,16 @@ def test_a_swap_back_that_the_disk_refuses_is_tried_again_by_a_process_that_is_r
     after, effects = step(reverting, failed)
     assert isinstance(after, Reverting)
     assert effects == (SayReady(), Report(), StartClock(Deadline.RETRY))
-    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (SwapLink(OLD),))
+    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (CheckTarget(OLD, OLD_SHA256),))
+
+
+def test_a_target_damaged_once_reverting_stands_in_the_journal_puts_a_new_version_on_trial() -> (
+    None
+):
+    reverting = Reverting(NEW, journal_in(Stage.REVERTING), Party.NEW)
+    after, _ = step(reverting, TargetDamaged("it is cut short"))
+    assert isinstance(after, Trial)
+    assert kind_and_stage(after) == (CauseKind.ROLLBACK_TARGET_DAMAGED, Stage.CUTOVER)
 
 
 def test_a_rolled_back_upgrade_never_becomes_anything_else() -> None:

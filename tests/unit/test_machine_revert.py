@@ -70,7 +70,19 @@ def test_a_sound_target_is_journaled_as_reverting_with_the_cause_before_the_link
     after, effects = step(CHECKING, TargetSound())
     assert isinstance(after, Reverting)
     assert (attempt_in(after).stage, attempt_in(after).cause) == (Stage.REVERTING, WHY)
-    assert effects == (SwapLink(OLD),)
+    assert effects == (CheckTarget(OLD, OLD_SHA256),)
+
+
+def test_the_link_follows_a_check_with_nothing_to_be_written_in_between() -> None:
+    assert step(REVERTING, TargetSound()) == (REVERTING, (SwapLink(OLD),))
+
+
+def test_a_target_damaged_once_reverting_stands_in_the_journal_is_waited_for_as_before_it() -> None:
+    after, effects = step(REVERTING, DAMAGED)
+    assert isinstance(after, Checking)
+    assert effects == (SayReady(), Report(), StartClock(Deadline.RETRY))
+    assert (attempt_in(after).stage, attempt_in(after).cause) == (Stage.REVERTING, WHY)
+    assert "it is cut short" in str(status_of(after.journal, "pi-1").cause)
 
 
 def test_once_the_link_is_back_rolled_back_is_journaled_and_then_all_is_swept_and_said() -> None:
@@ -145,7 +157,7 @@ def test_a_swap_back_that_the_disk_refuses_is_tried_again_by_a_process_that_is_r
     assert status.phase is AgentUpgradePhase.REVERTING
     assert "the disk refused" in str(status.cause)  # what it waits for
     assert step(after, StepFailed(DISK))[0] == after  # said once
-    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (SwapLink(OLD),))
+    assert step(after, TimeRanOut(Deadline.RETRY)) == (after, (CheckTarget(OLD, OLD_SHA256),))
     ended, _ = step(after, LinkSwapped())
     assert attempt_in(ended).cause == attempt_in(REVERTING).cause
     assert attempt_in(ended).waits == ""

@@ -126,8 +126,8 @@ class DiskVersions:
         return version if isinstance(version, str) else None
 
     def _point(self, link: str, version: str, folder: str) -> None:
-        if not isinstance(self.disk.seen(file_of(version)), str):
-            raise UpgradeFault(CauseKind.DEVICE_FAULT, f"there is no whole file of {version}")
+        if self.disk.seen(file_of(version)) is None:  # by its looks alone, as the layout's
+            raise UpgradeFault(CauseKind.DEVICE_FAULT, f"there is no file of {version}")
         with _faults(f"replace {link}"):
             if self._version_behind(link) != version:
                 backed(self.disk, lambda: self.disk.put(link, version))

@@ -6,7 +6,9 @@ Rules
    more and will try again, journals that it waits.
 2. Reverting is journaled with its cause before the link is touched, RolledBack after the link is
    durable: a start in between finishes what was begun.
-3. A step that the disk refuses is tried again by a primary, and left to the primary by the guard.
+3. The link follows a check with nothing to be written, or waited for, in between: the target is
+   checked once more when Reverting stands in the journal, and before each try again.
+4. A step that the disk refuses is tried again by a primary, and left to the primary by the guard.
 """
 
 from dataclasses import replace
@@ -75,9 +77,13 @@ def begin(
 
 def resume(running: str, journal: Journal, party: Party) -> Transition:
     """Finish what an earlier process began, or undo a cutover that nobody committed."""
+    return begin(running, journal, _cause_in(journal), party)
+
+
+def _cause_in(journal: Journal) -> Cause:
     attempt = attempt_of(journal)
     why = attempt.cause if attempt.stage is Stage.REVERTING else None
-    return begin(running, journal, why or interrupted(), party)
+    return why or interrupted()
 
 
 def interrupted() -> Cause:
@@ -90,12 +96,14 @@ def interrupted() -> Cause:
 def step(state: Checking | Reverting, event: Event) -> Transition:
     """Raises IllegalEvent where `event` cannot happen in `state`."""
     match event:
+        case TargetSound() | TargetDamaged():
+            return _checked(state, event)
         case StepDone():
-            return _checked(state, event) if isinstance(state, Checking) else _done(state, event)
+            return _done(state, event)
         case StopReceived():
             return state, (answer_stop(state.journal, event),)
         case TimeRanOut(Deadline.RETRY):
-            return state, (_try_again(state),)
+            return state, (_check(state.journal),)
         case ServiceStopping():
             return Leaving(state.journal, EXIT_STOP), (Exit(EXIT_STOP),)
         case OrderRead() | OrderUnusable() | Reported() | TimeRanOut():
@@ -111,23 +119,15 @@ def _check(journal: Journal) -> CheckTarget:
     return CheckTarget(attempt.from_version, attempt.target_sha256)
 
 
-def _try_again(state: Checking | Reverting) -> Effect:
-    if isinstance(state, Checking):
-        return _check(state.journal)
-    return SwapLink(attempt_of(state.journal).from_version)
-
-
-def _checked(state: Checking, event: StepDone) -> Transition:
-    match event:
-        case TargetSound():
-            journal = advance(state.journal, Stage.REVERTING, cause=state.cause)
-            target = attempt_of(journal).from_version
-            reverting = Reverting(state.running, journal, state.party, state.stopping)
-            return reverting, (SwapLink(target),)
-        case TargetDamaged(reason):
-            return _nowhere_to_go(state, reason)
-        case _:
-            raise IllegalEvent(state, event)
+def _checked(state: Checking | Reverting, event: TargetSound | TargetDamaged) -> Transition:
+    why = state.cause if isinstance(state, Checking) else _cause_in(state.journal)
+    if isinstance(event, TargetDamaged):
+        damaged = Checking(state.running, state.journal, why, state.party, state.stopping)
+        return _nowhere_to_go(damaged, event.reason)
+    if isinstance(state, Reverting):
+        return state, (SwapLink(attempt_of(state.journal).from_version),)
+    journal = advance(state.journal, Stage.REVERTING, cause=why)
+    return Reverting(state.running, journal, state.party, state.stopping), (_check(journal),)
 
 
 def _nowhere_to_go(state: Checking, reason: str) -> Transition:
@@ -188,15 +188,15 @@ def enter_trial(running: str, journal: Journal) -> Transition:
     return Trial(running, journal), effects
 
 
-def _done(state: Reverting, event: StepDone) -> Transition:
-    match event:
-        case LinkSwapped():
+def _done(state: Checking | Reverting, event: StepDone) -> Transition:
+    match state, event:
+        case Reverting(), LinkSwapped():
             attempt = attempt_of(state.journal)
             journal = end(state.journal, Stage.ROLLED_BACK, attempt.cause)
             return _after(state, journal, CloseAttempt(keep=(attempt.from_version,)))
-        case StepFailed() if state.party is Party.GUARD:
+        case Reverting(party=Party.GUARD), StepFailed():
             return GuardDone(state.journal), ()
-        case StepFailed(why):
+        case Reverting(), StepFailed(why):
             known = attempt_of(state.journal).waits == why.sentence
             journal = state.journal if known else note(state.journal, waits=why.sentence)
             return replace(state, journal=journal), _TRY_AGAIN
