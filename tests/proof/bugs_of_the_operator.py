@@ -88,7 +88,7 @@ OF_ITS_SIGHT: Final = (
             ),
             change(
                 "simulation/explore/operators.py",
-                "    looked = _read(office)\n    desk, channel",
+                "    looked = read(office)\n    desk, channel",
                 "    looked = office\n    desk, channel",
             ),
         ),

@@ -30,9 +30,11 @@ from harmony_fleet.agent.upgrade.events import (
 from harmony_fleet.agent.upgrade.inbox import Inbox
 from harmony_fleet.agent.upgrade.states import Deadline, OpenState, Starting
 from harmony_fleet.contracts.upgrade import CauseKind, Desired, Marker, cause
+from harmony_fleet.operator.bucket import BucketWrite, bucket_write
 from harmony_fleet.operator.coordinator import Case
 from harmony_fleet.simulation.explore import operators
 from harmony_fleet.simulation.explore.device import fresh_device
+from harmony_fleet.simulation.explore.number import Parts, parts_of
 from harmony_fleet.simulation.explore.prove import load, replay, save, told
 from harmony_fleet.simulation.explore.running import Run, drive, perform
 from harmony_fleet.simulation.explore.scenarios import PLANS, Plan
@@ -43,7 +45,9 @@ from harmony_fleet.simulation.explore.world import (
     IDS,
     NEW,
     OLD,
+    Hand,
     Process,
+    Scenario,
     Wish,
     artifact,
     digest,
@@ -66,6 +70,40 @@ def test_two_explorations_visit_the_same_states_in_the_same_order() -> None:
     first, second = Search(GOOD, 0), Search(GOOD, 0)
     assert first.run().transitions == second.run().transitions
     assert first.states == second.states
+
+
+def test_one_operator_passes_the_same_states_where_it_writes_a_marker_in_one_move_as_in_three() -> (
+    None
+):
+    at_once = _between_looks(replace(GOOD, wishes=(Wish.UPGRADE, Wish.ABORT)))
+    looking = _between_looks(replace(GOOD, wishes=(Wish.UPGRADE, Wish.ABORT), looks=True))
+    assert at_once == looking
+    assert len(at_once) > 2000
+
+
+def _between_looks(scenario: Scenario) -> set[Parts]:
+    """The states in which no operator has looked without having acted on it.
+
+    One that has yet to find out that there is nothing to write is one that has found out.
+    """
+    search = Search(scenario, 0)
+    search.run()
+    found = (_known_writes(parts_of(search.moves, state)) for state in search.states)
+    return {
+        parts
+        for parts in found
+        if all(desk.writing is None or desk.writing.hand is Hand.BEGINS for desk in parts.desks)
+    }
+
+
+def _known_writes(parts: Parts) -> Parts:
+    (desk,) = parts.desks
+    if desk.writing is None or desk.writing.hand is not Hand.BEGINS:
+        return parts
+    write = bucket_write(desk.case, desk.writing.wanted, parts.plane.marker)
+    if write is BucketWrite.WRITE:
+        return parts
+    return parts._replace(desks=(replace(desk, writing=None),))
 
 
 def test_a_story_that_breaks_something_is_told_shortest_first_saved_and_replayed(

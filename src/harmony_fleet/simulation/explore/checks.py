@@ -101,7 +101,7 @@ def of_devices_change(before: Device, after: Device, stopped: str | None) -> str
         return "2: committed, and no stop named it"
     if committed and _is_starting(before):
         return "2: committed, and the candidate was not READY"
-    was, now = (Disk.of(device.disk).seen(JOURNAL) for device in (before, after))
+    was, now = _taken(before), Disk.of(after.disk).seen(JOURNAL)
     put_back = before.damaged and _link(before) != OLD == _link(after)
     if put_back and Disk.of(after.disk).seen(file_of(OLD)) is TORN:
         return "4: the link was put back to a damaged file"
@@ -115,6 +115,14 @@ def _is_starting(device: Device) -> bool:
     process = device.process
     starts = process is not None and isinstance(process.work, StartCandidate)
     return starts and process is not None and process.watch is not Watch.READY
+
+
+def _taken(device: Device) -> object:
+    """What the agent goes by, and tells: not what the disk half took and then refused."""
+    process = device.process
+    if process is not None and not isinstance(process.state, Starting):
+        return process.state.journal
+    return Disk.of(device.disk).seen(JOURNAL)
 
 
 def _link(device: Device) -> object:

@@ -111,13 +111,9 @@ class Meetings:
         yield Meeting(lost, device, after, cost=1)
 
     def _reads(self, device: Device, process: Process, plane: Plane) -> Iterator[Meeting]:
-        if not process.asks and plane.marker in {None, process.known}:
+        if plane.marker is None or plane.marker == process.known:
             return
-        known = plane.marker or process.known
-        read = replace(device, process=replace(process, asks=False, known=known))
-        if plane.marker is None:
-            yield Meeting("the device finds no marker", read, plane)
-            return
+        read = replace(device, process=replace(process, known=plane.marker))
         yield from self._meet(read, plane, "the device reads the marker", OrderRead(plane.marker))
         if process.order is None:
             late = replace(device, process=replace(process, order=plane.marker))
@@ -231,7 +227,7 @@ def _connected(device: Device) -> Device:
     process = device.process
     if process is None:
         return device
-    again = replace(process, asks=True, unsaid=process.says is not None)
+    again = replace(process, known=None, unsaid=process.says is not None)
     return replace(device, process=again)
 
 

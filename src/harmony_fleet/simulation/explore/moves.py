@@ -16,18 +16,15 @@ from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.simulation.explore import checks
 from harmony_fleet.simulation.explore.device import Devices
 from harmony_fleet.simulation.explore.meeting import Meeting, Meetings
-from harmony_fleet.simulation.explore.operators import (
+from harmony_fleet.simulation.explore.office import (
     Act,
     Office,
-    View,
-    acts,
     answered,
     disconnected,
-    faults,
     told,
-    wished,
     without_stop,
 )
+from harmony_fleet.simulation.explore.operators import View, acts, faults, wished
 from harmony_fleet.simulation.explore.running import Answers
 from harmony_fleet.simulation.explore.world import BOOT, Beat, Desk, Device, Plane, Scenario
 
@@ -81,7 +78,6 @@ NOTHING_SAID = 0
 class Moves:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self._alone = scenario.operators == 1
         self.devices: Pool[Device] = Pool()
         self.planes: Pool[Plane] = Pool()
         self.desks: Pool[Desk] = Pool()
@@ -193,7 +189,7 @@ class Moves:
         self, desk: int, part: int, record: int, view: View, faulty: bool
     ) -> tuple[OfficeMove, ...]:
         office = self._office(desk, part, record)
-        found = faults(office, view) if faulty else acts(office, view, self._alone)
+        found = faults(office, view) if faulty else acts(office, view, self.scenario.at_once)
         return self._office_moves(office, found)
 
     def wished(self, desk: int, record: int, wish: int) -> tuple[OfficeMove, ...]:
@@ -206,26 +202,20 @@ class Moves:
         heard = self._said.values[said]
         office = Office(self.desks.values[desk], _NO_PLANE, self.records.values[record])
         after = office if heard is None else told(office, heard)
-        return self.desk_number(after.desk), self.records.number(after.record)
+        return self.desks.number(after.desk), self.records.number(after.record)
 
     def answered(self, desk: int, operator: int, answers: Answers) -> int:
         after = self.desks.values[desk]
         for number, upgrade_id, answer in answers:
             after = answered(after, upgrade_id, answer) if number == operator else after
-        return self.desk_number(after)
+        return self.desks.number(after)
 
     def stopless(self, desk: int, upgrade_id: str) -> int:
-        return self.desk_number(without_stop(self.desks.values[desk], upgrade_id))
+        return self.desks.number(without_stop(self.desks.values[desk], upgrade_id))
 
     def stale(self, desk: int) -> int:
         """The operator, once another has written the record."""
-        return self.desk_number(replace(self.desks.values[desk], in_sync=False))
-
-    def desk_number(self, desk: Desk) -> int:
-        """Of two operators none hears an older status late: what it heard last tells nothing."""
-        if not self._alone and desk.case.heard is not None:
-            desk = replace(desk, case=replace(desk.case, heard=None))
-        return self.desks.number(desk)
+        return self.desks.number(replace(self.desks.values[desk], in_sync=False))
 
     def _office(self, desk: int, plane: int, record: int) -> Office:
         return Office(
@@ -237,7 +227,7 @@ class Moves:
             OfficeMove(
                 self.labels.number(act.label),
                 act.cost,
-                self.desk_number(act.office.desk),
+                self.desks.number(act.office.desk),
                 self.planes.number(act.office.plane),
                 self.records.number(act.office.record),
                 act.wishes,
@@ -263,7 +253,7 @@ class Moves:
             office = Office(before, _NO_PLANE, self.records.values[record])
             before = disconnected(office).desk
         after = replace(before, channel=replace(before.channel, stops=frozenset()))
-        return self.desk_number(after)
+        return self.desks.number(after)
 
     def returns(self, plane: int) -> tuple[tuple[int, int], ...]:
         """It is back: as it was, without its last writes, or empty. Label and plane.

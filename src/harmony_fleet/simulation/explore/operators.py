@@ -5,46 +5,41 @@ again; marker and stop go their own ways, each with another look at the store be
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import assert_never
 
-from harmony_fleet.contracts.commands import Answer
-from harmony_fleet.contracts.heartbeat import Heartbeat, Role
+from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.upgrade import Desired, Marker, Status
 from harmony_fleet.operator.bucket import BucketWrite, bucket_write
 from harmony_fleet.operator.coordinator import (
-    SET_BACK_AFTER,
-    Case,
-    Effect,
     OrderRefused,
-    SendStop,
-    Tell,
-    WriteMarker,
     may_stop,
-    step,
 )
 from harmony_fleet.operator.events import (
     AbortOrdered,
     Event,
-    HeartbeatSeen,
     MarkerSeen,
     Ordered,
-    SightForgotten,
     StatusSeen,
     StopAnswered,
     StopUnanswered,
 )
-from harmony_fleet.operator.identity_watch import Identity
-from harmony_fleet.operator.known import read_again
-from harmony_fleet.operator.records import DeviceRecord
+from harmony_fleet.simulation.explore.office import (
+    Act,
+    Office,
+    beat_event,
+    changed_channel,
+    decide,
+    disconnected,
+    heard,
+    new_desk,
+    read,
+)
 from harmony_fleet.simulation.explore.world import (
-    DEVICE,
     IDS,
     VERSIONS,
     Beat,
-    Channel,
-    Desk,
     Hand,
     Plane,
     Sight,
@@ -52,31 +47,6 @@ from harmony_fleet.simulation.explore.world import (
     Writing,
     artifact,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """An operator with what it reaches."""
-
-    desk: Desk
-    plane: Plane
-    record: DeviceRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    label: str
-    office: Office
-    cost: int = 0
-    wishes: int = 0
-    breach: str = ""
-    """What must never be done, and was."""
-
-
-def new_desk(record: DeviceRecord, sight: Sight) -> Desk:
-    """An operator that has just started."""
-    heard = (record.journal_id, record.seq) if record.journal_id else None
-    return Desk(Case(record, heard=heard), Channel(sight))
 
 
 class View(StrEnum):
@@ -104,10 +74,10 @@ class View(StrEnum):
                 assert_never(self)
 
 
-def acts(office: Office, view: View, alone: bool) -> Iterator[Act]:
+def acts(office: Office, view: View, at_once: bool) -> Iterator[Act]:
     """What it may do by itself that needs no more than this view.
 
-    Where it is alone it writes a marker in one move: nobody else writes one between its looks.
+    `at_once`: it looks and writes a marker in one move.
     """
     desk, plane = office.desk, office.plane
     looks = desk.channel.sight is Sight.LOOKED
@@ -120,12 +90,12 @@ def acts(office: Office, view: View, alone: bool) -> Iterator[Act]:
             if looks:
                 yield from _changed(office, "lists the statuses", StatusSeen(plane.status, ""))
         case View.MARKER:
-            yield from _writes(office, alone)
+            yield from _writes(office, at_once)
             if looks:
                 yield from _changed(office, "lists the markers", MarkerSeen(plane.marker))
         case View.HEARTBEATS if looks:
             for beat in plane.beats:
-                yield from _changed(office, "lists the heartbeats", _beat_event(beat))
+                yield from _changed(office, "lists the heartbeats", beat_event(beat))
         case View.STATUSES | View.HEARTBEATS:
             return
         case _:
@@ -142,21 +112,27 @@ def faults(office: Office, view: View) -> Iterator[Act]:
             yield Act("loses its connection", disconnected(office), 1)
         if saw is not None and channel.sight is Sight.LOOKED:
             beat = Beat(Role.CANDIDATE, VERSIONS[saw], saw, live=True)
-            act = _heard(office, beat)
+            act = heard(office, beat)
             if act.office != office:
                 yield replace(act, label="hears the heartbeat once more, late", cost=1)
     if view is View.STATUSES and channel.sight is not Sight.AWAY:
-        for status in _late_statuses(office):
-            yield replace(_heard(office, status), label="hears an older status, late", cost=1)
+        for act in _late_statuses(office):
+            yield replace(act, label="hears an older status, late", cost=1)
 
 
-def _late_statuses(office: Office) -> Iterator[Status]:
-    """All that matters of one that is older than what was heard is that it is."""
-    status, heard = office.plane.status, office.desk.case.heard
-    if status is not None and heard is not None and heard[0] == status.journal_id and heard[1] > 0:
-        yield replace(status, seq=heard[1] - 1)
-    if (other := office.plane.of_another_journal) is not None:
-        yield other
+def _late_statuses(office: Office) -> Iterator[Act]:
+    """All that matters of one that is older than what was heard is that it is.
+
+    What was heard last is not kept: any other status is the newest. So an older one is told here
+    also to an operator that has heard none of that journal yet, which can only add to what is seen.
+    """
+    status, other = office.plane.status, office.plane.of_another_journal
+    if status is not None and status.seq > 0:
+        case = replace(office.desk.case, heard=(status.journal_id, status.seq))
+        there = replace(office, desk=replace(office.desk, case=case))
+        yield heard(there, replace(status, seq=status.seq - 1))
+    if other is not None:
+        yield heard(office, other)
 
 
 def wished(office: Office, wish: Wish) -> Iterator[Act]:
@@ -174,141 +150,33 @@ def wished(office: Office, wish: Wish) -> Iterator[Act]:
             replace=wish is Wish.OTHER,
         )
     try:
-        yield Act(f"is asked: {wish}", decide(_read(office), event), wishes=1)
+        yield Act(f"is asked: {wish}", decide(read(office), event), wishes=1)
     except OrderRefused:
         return
-
-
-def disconnected(office: Office) -> Office:
-    """What was seen counts no more; what was under way to it is lost."""
-    stops = office.desk.channel.stops
-    desk = replace(office.desk, channel=Channel(Sight.AWAY, stops=stops), saw=None)
-    if desk.writing is not None:
-        desk = replace(desk, writing=Writing(desk.writing.then or desk.writing.wanted))
-    return decide(replace(office, desk=desk), SightForgotten())
-
-
-def told(office: Office, beat: Beat) -> Office:
-    """What the server has stored is under way to it. Live is what comes after its look.
-
-    A heartbeat that no upgrade could count is heard at once: all that follows from it is what is
-    shown as the current version, by which no upgrade is decided.
-    """
-    desk, channel = office.desk, office.desk.channel
-    if channel.sight is Sight.AWAY:
-        return office
-    beat = replace(beat, live=channel.sight is Sight.LOOKED)
-    if VERSIONS.get(beat.upgrade_id or "") != beat.version:
-        return decide(office, _beat_event(beat))
-    if not beat.live or _heard(office, beat).office == office:
-        return office
-    return replace(office, desk=replace(desk, channel=replace(channel, beat=beat)))
-
-
-def answered(desk: Desk, upgrade_id: str, answer: Answer) -> Desk:
-    """The device's answer is under way to it. What was asked before is asked no more."""
-    if desk.channel.sight is Sight.AWAY or desk.stop != upgrade_id or not desk.asked:
-        return desk
-    return replace(desk, channel=replace(desk.channel, answer=answer))
-
-
-def without_stop(desk: Desk, upgrade_id: str) -> Desk:
-    """The device has got it."""
-    return replace(desk, channel=replace(desk.channel, stops=desk.channel.stops - {upgrade_id}))
-
-
-def decide(office: Office, event: Event) -> Office:
-    """As `Operator._decide`. Raises OrderRefused."""
-    while True:
-        case = office.desk.case
-        after, effects = step(case, event)
-        if after.record == case.record:
-            break
-        if office.desk.in_sync:
-            office = replace(office, record=after.record)
-            break
-        office = _read(office)
-    desk = replace(office.desk, case=_plain(after))
-    for effect in effects:
-        desk = _perform(desk, effect)
-    return replace(office, desk=desk)
-
-
-def _plain(case: Case) -> Case:
-    """Without what people are shown or a wait depends on; counts no higher than they matter."""
-    return replace(
-        case,
-        unanswered=0,
-        said_less=min(case.said_less, SET_BACK_AFTER),
-        stop_told=None,
-        set_back_told=None,
-        heartbeat=None,
-        candidate=None,
-        identity=Identity(),
-    )
-
-
-def _perform(desk: Desk, effect: Effect) -> Desk:
-    match effect:
-        case WriteMarker(marker):
-            writing = desk.writing
-            busy = writing is not None and writing.hand is not Hand.BEGINS
-            after = replace(writing, then=marker) if writing and busy else Writing(marker)
-            return replace(desk, writing=after)
-        case SendStop(upgrade_id):
-            channel = replace(desk.channel, answer=None)  # one to an older stop means nothing
-            return replace(desk, stop=upgrade_id, asked=False, channel=channel)
-        case Tell():
-            return desk
-        case _:
-            assert_never(effect)
-
-
-def _read(office: Office) -> Office:
-    """What the store holds, where somebody else has written it."""
-    desk = office.desk
-    if desk.in_sync:
-        return office
-    desk = replace(desk, case=read_again(desk.case, office.record), in_sync=True)
-    return replace(office, desk=desk)
 
 
 def _connects(office: Office) -> Iterator[Act]:
     channel = office.desk.channel
     if office.plane.up and channel.sight is Sight.AWAY:
-        yield Act("connects", _with(office, sight=Sight.CONNECTED))
+        yield Act("connects", changed_channel(office, sight=Sight.CONNECTED))
     if channel.sight is Sight.CONNECTED:
-        yield Act("looks at the stream", _with(office, sight=Sight.LOOKED))
+        yield Act("looks at the stream", changed_channel(office, sight=Sight.LOOKED))
     if channel.beat is not None:
-        yield _heard(_with(office, beat=None), channel.beat)
+        yield heard(changed_channel(office, beat=None), channel.beat)
 
 
 def _hears(office: Office, status: Status) -> Iterator[Act]:
     if office.desk.channel.sight is not Sight.AWAY:
-        act = _heard(office, status)
+        act = heard(office, status)
         if act.office != office:
             yield act
 
 
-def _heard(office: Office, said: Beat | Status) -> Act:
-    if isinstance(said, Status):
-        return Act("hears the status", decide(office, StatusSeen(said, "", live=True)))
-    heard = decide(office, _beat_event(said))
-    if said.live and VERSIONS.get(said.upgrade_id or "") == said.version:
-        heard = replace(heard, desk=replace(heard.desk, saw=said.upgrade_id))
-    return Act(f"hears the {said.role}", heard)
-
-
-def _beat_event(beat: Beat) -> HeartbeatSeen:
-    said = Heartbeat(DEVICE, beat.version, beat.role, "instance", "boot", 1, 1000, beat.upgrade_id)
-    return HeartbeatSeen(said, beat.live)
-
-
-def _writes(office: Office, alone: bool) -> Iterator[Act]:
+def _writes(office: Office, at_once: bool) -> Iterator[Act]:
     writing, plane = office.desk.writing, office.plane
     if writing is None or office.desk.channel.sight is Sight.AWAY:
         return
-    if alone:
+    if at_once:
         write = bucket_write(office.desk.case, writing.wanted, plane.marker)
         sent = replace(writing, revision=plane.written)  # nobody else is there to compare it
         if write is not BucketWrite.WRITE:
@@ -318,12 +186,14 @@ def _writes(office: Office, alone: bool) -> Iterator[Act]:
         return
     match writing.hand:
         case Hand.BEGINS:
-            read = replace(writing, hand=Hand.HAS_READ, found=plane.marker, revision=plane.written)
-            yield Act("reads the bucket", _with_writing(office, read))
+            has_read = replace(
+                writing, hand=Hand.HAS_READ, found=plane.marker, revision=plane.written
+            )
+            yield Act("reads the bucket", _with_writing(office, has_read))
         case Hand.HAS_READ:
-            looked = _read(office)
+            looked = read(office)
             write = bucket_write(looked.desk.case, writing.wanted, writing.found)
-            sent = replace(writing, hand=Hand.HAS_SENT)
+            sent = replace(writing, hand=Hand.HAS_SENT, found=None)
             after = sent if write is BucketWrite.WRITE else _next(writing.then)
             yield Act(f"decides about the bucket: {write}", _with_writing(looked, after))
         case Hand.HAS_SENT:
@@ -363,7 +233,7 @@ def _stops(office: Office) -> Iterator[Act]:
 
 
 def _stop_sent(office: Office, upgrade_id: str) -> Act:
-    looked = _read(office)
+    looked = read(office)
     desk, channel = looked.desk, looked.desk.channel
     if not may_stop(desk.case, upgrade_id) or channel.sight is Sight.AWAY:
         not_sent = decide(_without_request(looked), StopUnanswered(upgrade_id))
@@ -379,21 +249,16 @@ def _stop_sent(office: Office, upgrade_id: str) -> Act:
 
 def _without_request(office: Office) -> Office:
     """What it has asked for, an answer to it included, is past."""
-    office = _with(office, answer=None)
+    office = changed_channel(office, answer=None)
     return replace(office, desk=replace(office.desk, stop=None, asked=False))
 
 
 def _changed(office: Office, label: str, event: Event) -> Iterator[Act]:
     """As a listing finds it: the store is read just before."""
-    after = decide(_read(office), event)
+    after = decide(read(office), event)
     if after != office:
         yield Act(label, after)
 
 
 def _with_writing(office: Office, writing: Writing | None) -> Office:
     return replace(office, desk=replace(office.desk, writing=writing))
-
-
-def _with(office: Office, **changes: object) -> Office:
-    channel = replace(office.desk.channel, **changes)  # type: ignore[arg-type]
-    return replace(office, desk=replace(office.desk, channel=channel))

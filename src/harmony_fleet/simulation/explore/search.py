@@ -14,23 +14,24 @@ from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.simulation.explore import checks
 from harmony_fleet.simulation.explore.ends import reached_back
 from harmony_fleet.simulation.explore.moves import BITS, DeviceMove, Moves
-from harmony_fleet.simulation.explore.operators import new_desk
+from harmony_fleet.simulation.explore.number import (
+    DEVICE_KEY,
+    DONE,
+    FAULTS,
+    FEW,
+    FIRST,
+    JOINT_SHIFT,
+    KEPT,
+    MASK,
+    OFFICE_KEY,
+    RECORD,
+    SECOND,
+    desks_of,
+    parts_of,
+)
+from harmony_fleet.simulation.explore.office import new_desk
 from harmony_fleet.simulation.explore.start import installed
 from harmony_fleet.simulation.explore.world import Scenario, Sight
-
-MASK = (1 << BITS) - 1
-FEW = 7
-RECORD, DONE, FAULTS, FIRST, SECOND = 2 * BITS, 3 * BITS, 3 * BITS + 3, 3 * BITS + 6, 4 * BITS + 6
-"""Where in a state's number the parts behind the device and the plane begin."""
-
-KEPT = MASK << RECORD | FEW << DONE | FEW << FAULTS
-"""The record, the wishes uttered, the faults left."""
-
-DEVICE_KEY = MASK | MASK << BITS | FEW << FAULTS
-OFFICE_KEY = MASK << BITS | KEPT
-
-JOINT_SHIFT = 3 * BITS + 6
-"""Behind the record, the wishes, the faults, and two operators."""
 
 Desks = tuple[int, ...]
 Table = tuple[tuple[int, int, bool, str], ...]
@@ -147,7 +148,7 @@ class Search:
         """A device that idles, and is known, as after its installation."""
         moves = self.moves
         device, plane, record = installed(self.scenario.plain)
-        desk = moves.desk_number(new_desk(record, Sight.LOOKED))
+        desk = moves.desks.number(new_desk(record, Sight.LOOKED))
         return self._packed(
             moves.devices.number(device),
             moves.planes.number(plane),
@@ -359,8 +360,7 @@ class Search:
         return device | plane << BITS | rest | min(desks) << FIRST
 
     def _desks(self, state: int) -> Desks:
-        first = state >> FIRST & MASK
-        return (first, state >> SECOND & MASK) if self.scenario.operators == 2 else (first,)
+        return desks_of(self.moves, state)
 
     def _violated(self, what: str, number: int, label: int) -> None:
         story = list(self.story(number))
@@ -393,6 +393,5 @@ class Search:
         return len(settled)
 
     def _settled(self, number: int) -> bool:
-        state = self.states[number]
-        device = self.moves.devices.values[state & MASK]
-        return checks.settled(device, self.moves.records.values[state >> RECORD & MASK])
+        parts = parts_of(self.moves, self.states[number])
+        return checks.settled(parts.device, parts.record)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.simulation.explore.device import Devices, fresh_device
 from harmony_fleet.simulation.explore.meeting import Meetings
-from harmony_fleet.simulation.explore.operators import Office, View, acts, new_desk, told
+from harmony_fleet.simulation.explore.office import Office, new_desk, told
+from harmony_fleet.simulation.explore.operators import View, acts
 from harmony_fleet.simulation.explore.world import DEVICE, Device, Kind, Plane, Sight
 
 
@@ -24,6 +25,6 @@ def installed(plain: bool) -> tuple[Device, Plane, DeviceRecord]:
                 device, plane = meeting.device, meeting.plane
                 break
     office = replace(office, plane=plane)
-    for act in acts(office, View.STATUSES, alone=True):
+    for act in acts(office, View.STATUSES, at_once=True):
         office = act.office
     return device, plane, office.record

@@ -82,10 +82,8 @@ class Process:
     """What its status tells, and tells again after each connect."""
     unsaid: bool = False
     """That was not acknowledged yet."""
-    asks: bool = False
-    """The marker is to be read."""
     known: Marker | None = None
-    """The marker that was read last."""
+    """The marker that was read last, and is not to be read again before it is another one."""
     order: Marker | None = None
     """One that was read before it was replaced, and comes late."""
     again: Event | None = None
@@ -238,3 +236,10 @@ class Scenario:
     operators: int = 1
     plain: bool = False
     """At the link's place lies the program itself, as a plain install leaves it."""
+    looks: bool = False
+    """An operator looks before it writes a marker, as two do, also where it is alone."""
+
+    @property
+    def at_once(self) -> bool:
+        """Nobody else writes a marker between an operator's looks: it does both in one move."""
+        return self.operators == 1 and not self.looks
