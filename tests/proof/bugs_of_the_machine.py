@@ -341,6 +341,18 @@ THE_WAY_BACK: Final = (
         to("silent"),
     ),
     Bug(
+        "a version that nobody committed is taken at its word",
+        (
+            change(
+                MACHINE,
+                "    if attempt.stage in _UNCOMMITTED and event.link == attempt.to_version:\n"
+                "        return Party.NEW\n",
+                "",
+            ),
+        ),
+        to("lies-as-old"),
+    ),
+    Bug(
         "an old version that finds a revert half done settles as it is",
         (
             change(

@@ -59,11 +59,13 @@ from harmony_fleet.agent.upgrade.states import (
     Deadline,
     Idle,
     Leaving,
+    Party,
     Preparing,
     Recommitting,
     Staging,
     Starting,
     State,
+    Trial,
     Verifying,
 )
 from harmony_fleet.contracts.commands import Outcome
@@ -189,6 +191,20 @@ def test_any_other_binary_ends_the_attempt_replaced_by_hand_and_touches_no_link(
     assert SwapLink(OLD) not in effects
     assert SwapLink(NEW) not in effects
     assert CloseAttempt(keep=(THIRD,)) in effects
+
+
+@pytest.mark.parametrize("stage", [JournalStage.CUTOVER, JournalStage.REVERTING])
+@pytest.mark.parametrize("says", [OLD, THIRD])
+def test_what_a_link_to_the_new_version_starts_before_the_commit_is_new_whatever_it_says(
+    stage: JournalStage, says: str
+) -> None:
+    found = JournalRead(journal_in(stage))
+    after, _ = step(Starting(), PrimaryStarted(says, found, link=NEW, previous=OLD))
+    if stage is JournalStage.CUTOVER:
+        assert isinstance(after, Trial)
+    else:
+        assert isinstance(after, Checking)
+        assert after.party is Party.NEW
 
 
 @pytest.mark.parametrize("stage", [JournalStage.STAGING, JournalStage.VERIFYING])

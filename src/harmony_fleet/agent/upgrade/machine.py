@@ -50,7 +50,7 @@ from harmony_fleet.agent.upgrade.events import (
     WorkEnded,
 )
 from harmony_fleet.agent.upgrade.illegal import IllegalEvent
-from harmony_fleet.agent.upgrade.record import Journal, Stage, after_loss, end, fresh
+from harmony_fleet.agent.upgrade.record import Attempt, Journal, Stage, after_loss, end, fresh
 from harmony_fleet.agent.upgrade.states import (
     EXIT_RESTART,
     EXIT_STOP,
@@ -126,9 +126,10 @@ def _primary_started(event: PrimaryStarted, journal: Journal) -> Transition:
     attempt = journal.open_attempt
     if attempt is None:
         return _settle(event.running, journal)
-    if event.running == attempt.from_version:
+    party = _party(event, attempt)
+    if party is Party.OLD:
         return _old_started(event.running, journal, attempt.stage)
-    if event.running == attempt.to_version and attempt.stage not in _NOTHING_CHANGED:
+    if party is Party.NEW:
         return new_primary.started(event.running, journal)
     why = cause(
         CauseKind.REPLACED_BY_HAND,
@@ -138,6 +139,21 @@ def _primary_started(event: PrimaryStarted, journal: Journal) -> Transition:
     return _settle(event.running, end(journal, Stage.UNRESOLVED, why))
 
 
+def _party(event: PrimaryStarted, attempt: Attempt) -> Party | None:
+    """None: another binary, that somebody put there by hand.
+
+    Before the commit, what a link to the new version has started is the new version, whatever it
+    takes itself for (ADR 14).
+    """
+    if attempt.stage in _UNCOMMITTED and event.link == attempt.to_version:
+        return Party.NEW
+    if event.running == attempt.from_version:
+        return Party.OLD
+    changed = attempt.stage not in _NOTHING_CHANGED
+    return Party.NEW if changed and event.running == attempt.to_version else None
+
+
+_UNCOMMITTED = frozenset({Stage.CUTOVER, Stage.REVERTING})
 _NOTHING_CHANGED = frozenset({Stage.STAGING, Stage.VERIFYING})
 
 

@@ -35,7 +35,12 @@ _BY_THE_GUARD: Final = frozenset(
 )
 """Why a commit may be undone."""
 _NEVER_STARTED: Final = frozenset({Kind.WRONG_BYTES, Kind.FAILS_SELF_TEST})
-_NEVER_PROVEN: Final = _NEVER_STARTED | {Kind.LIES, Kind.CRASHES_AT_ONCE, Kind.NO_CONTACT}
+_NEVER_PROVEN: Final = _NEVER_STARTED | {
+    Kind.LIES,
+    Kind.LIES_AS_OLD,
+    Kind.CRASHES_AT_ONCE,
+    Kind.NO_CONTACT,
+}
 
 
 def of_device(device: Device, kind: Kind) -> str:
@@ -82,6 +87,8 @@ def _judged(device: Device, journal: Journal, kind: Kind) -> str:
     process, attempt = device.process, journal.attempt
     if process is None or attempt is None or not isinstance(process.state, Idle):
         return ""
+    if not _was_committed(device, process.running, journal):
+        return f"2: {process.running} stays, and no stop committed it"
     if process.state.journal != journal or not attempt.upgrade_id:
         return ""
     last = journal.verdict_on(attempt.upgrade_id)
@@ -92,6 +99,12 @@ def _judged(device: Device, journal: Journal, kind: Kind) -> str:
     ):
         return "7: the version that was rolled back runs on"
     return ""
+
+
+def _was_committed(device: Device, version: str, journal: Journal) -> bool:
+    """Where a journal was lost, nobody knows."""
+    known = {VERSIONS[upgrade_id] for upgrade_id in device.committed} | {OLD}
+    return version in known or not journal.ended_complete
 
 
 def of_devices_change(before: Device, after: Device, stopped: str | None) -> str:

@@ -55,6 +55,7 @@ from harmony_fleet.simulation.explore.running import (
 )
 from harmony_fleet.simulation.explore.world import (
     EARLIER_BOOT,
+    LIE,
     NEW,
     OLD,
     STARTS_ALLOWED,
@@ -95,6 +96,11 @@ class Devices:
 
     def behaviour(self, version: str) -> Kind:
         return self._kind if version == NEW else Kind.GOOD
+
+    def says(self, version: str) -> str:
+        """What that one takes itself for, and tells."""
+        lies = {Kind.LIES: LIE, Kind.LIES_AS_OLD: OLD}
+        return lies.get(self.behaviour(version), version)
 
     def own(self, device: Device) -> Steps:
         """Without the message plane."""
@@ -257,9 +263,8 @@ class Devices:
             run.versions.make_durable()
         except UpgradeFault:
             return  # the shipped one tries again a little later, as the next start does here
-        event = PrimaryStarted(
-            version, found, run.versions.link_version(), run.versions.previous_version()
-        )
+        link, previous = run.versions.link_version(), run.versions.previous_version()
+        event = PrimaryStarted(self.says(version), found, link, previous)
         drive(run, Process(version, Starting()), event)
 
 

@@ -27,7 +27,6 @@ from harmony_fleet.simulation.explore.running import Answers
 from harmony_fleet.simulation.explore.world import (
     BOOT,
     DEVICE,
-    LIE,
     VERSIONS,
     Beat,
     Device,
@@ -87,18 +86,15 @@ class Meetings:
         state = process.state
         attempt = None if isinstance(state, Starting) else state.journal.open_attempt
         upgrade_id = attempt.upgrade_id if attempt else None
-        version = self._said(process.running)
+        version = self._devices.says(process.running)
         return _stored(device, plane, Beat(Role.PRIMARY, version, upgrade_id))
 
     def _candidate_beats(self, device: Device, plane: Plane) -> Iterator[Meeting]:
         if (candidate := device.candidate) is None:
             return
         if self._devices.behaviour(candidate.version) is not Kind.SILENT:
-            version = self._said(candidate.version)
+            version = self._devices.says(candidate.version)
             yield _stored(device, plane, Beat(Role.CANDIDATE, version, candidate.upgrade_id))
-
-    def _said(self, version: str) -> str:
-        return LIE if self._devices.behaviour(version) is Kind.LIES else version
 
     def _puts(self, device: Device, process: Process, plane: Plane) -> Iterator[Meeting]:
         if not process.unsaid or process.says is None:
@@ -111,10 +107,17 @@ class Meetings:
         yield Meeting(lost, device, after, cost=1)
 
     def _reads(self, device: Device, process: Process, plane: Plane) -> Iterator[Meeting]:
-        if plane.marker is None or plane.marker == process.known:
+        """At any time; where all that follows is the same status again, it is left out.
+
+        One that is taken late may as well have been read when it first told the device anything.
+        """
+        if plane.marker is None:
             return
-        read = replace(device, process=replace(process, known=plane.marker))
-        yield from self._meet(read, plane, "the device reads the marker", OrderRead(plane.marker))
+        label = "the device reads the marker"
+        whole, *cut_off = self._meet(device, plane, label, OrderRead(plane.marker))
+        if whole.device.process == replace(process, unsaid=True):
+            return
+        yield from (whole, *cut_off)
         if process.order is None:
             late = replace(device, process=replace(process, order=plane.marker))
             yield Meeting("the device reads the marker, to take it late", late, plane, cost=1)
@@ -227,7 +230,7 @@ def _connected(device: Device) -> Device:
     process = device.process
     if process is None:
         return device
-    again = replace(process, known=None, unsaid=process.says is not None)
+    again = replace(process, unsaid=process.says is not None)
     return replace(device, process=again)
 
 

@@ -177,12 +177,13 @@ def _writes(office: Office, at_once: bool) -> Iterator[Act]:
     if writing is None or office.desk.channel.sight is Sight.AWAY:
         return
     if at_once:
-        write = bucket_write(office.desk.case, writing.wanted, plane.marker)
-        sent = replace(writing, revision=plane.written)  # nobody else is there to compare it
+        looked = read(office)
+        write = bucket_write(looked.desk.case, writing.wanted, plane.marker)
+        sent = replace(writing, revision=plane.written)
         if write is not BucketWrite.WRITE:
-            yield Act("leaves the marker", _with_writing(office, None))
+            yield Act("leaves the marker", _with_writing(looked, None))
         else:
-            yield Act("writes the marker", _stored(office, sent))
+            yield Act("writes the marker", _stored(looked, sent))
         return
     match writing.hand:
         case Hand.BEGINS:

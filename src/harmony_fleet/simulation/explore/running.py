@@ -198,7 +198,7 @@ def perform(run: Run, process: Process, effect: Effect) -> Event | None:
         case Report():
             run.process = replace(process, says=process.state.journal, unsaid=True)  # type: ignore[union-attr]
         case ReadOrder():
-            run.process = replace(process, known=None)
+            pass  # it may at any time
         case AnswerStop():
             _answer(run, effect)
         case Exit():

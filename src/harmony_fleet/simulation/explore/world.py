@@ -39,7 +39,9 @@ class Kind(StrEnum):
     DIES_AS_CANDIDATE = "dies-as-candidate"
     SILENT = "silent"
     LIES = "lies"
-    """Its heartbeats name another version."""
+    """It takes itself for another version."""
+    LIES_AS_OLD = "lies-as-old"
+    """It takes itself for the one that it is to replace."""
     CRASHES_AT_ONCE = "crashes-at-once"
     """As primary, before it has done anything. One that hangs is killed: the same."""
     CRASHES_LATER = "crashes-later"
@@ -82,8 +84,6 @@ class Process:
     """What its status tells, and tells again after each connect."""
     unsaid: bool = False
     """That was not acknowledged yet."""
-    known: Marker | None = None
-    """The marker that was read last, and is not to be read again before it is another one."""
     order: Marker | None = None
     """One that was read before it was replaced, and comes late."""
     again: Event | None = None
@@ -242,4 +242,4 @@ class Scenario:
     @property
     def at_once(self) -> bool:
         """Nobody else writes a marker between an operator's looks: it does both in one move."""
-        return self.operators == 1 and not self.looks
+        return not self.looks
