@@ -131,6 +131,20 @@ OF_THE_DISK: Final = (
         below="`layout.py`",
     ),
     Bug(
+        "what its version has written anew is relied on before it is durable",
+        (
+            change(
+                FILES,
+                '            with _faults("sync"):\n'
+                "                self.disk.sync(VERSIONS)\n"
+                "            return\n",
+                "            return\n",
+            ),
+        ),
+        to("never-ready"),
+        below="`layout.py`",
+    ),
+    Bug(
         "old versions are cleaned up, the running one with them",
         (
             change(

@@ -345,9 +345,8 @@ THE_WAY_BACK: Final = (
         (
             change(
                 MACHINE,
-                "    if attempt.stage in _UNCOMMITTED and event.link == attempt.to_version:\n"
-                "        return Party.NEW\n",
-                "",
+                "    linked = event.link == attempt.to_version\n",
+                "    linked = False\n",
             ),
         ),
         to("lies-as-old"),

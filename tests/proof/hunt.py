@@ -30,7 +30,7 @@ from harmony_fleet.simulation.world import run
 T = TypeVar("T")
 
 EXPLORER, SIMULATOR = "explorer", "simulator"
-NAMED_S = (20.0, 40.0, 60.0)
+NAMED_S = (20.0, 40.0, 60.0, 60.0)
 """The longest for one scenario that the bug names, by its faults."""
 OTHERS_S = (5.0, 10.0)
 """The same, of all other scenarios."""

@@ -362,6 +362,17 @@ def test_a_program_that_is_kept_already_is_made_durable_all_the_same(
     assert calls == [("fsync", kept), ("fsync", kept.parent)]
 
 
+def test_a_target_that_is_sound_is_durable_before_anybody_relies_on_it(
+    layout: Layout, calls: list[tuple[str, Path]]
+) -> None:
+    """Whoever wrote it anew may have been killed between its name and the sync of its folder."""
+    kept = layout.path_of("0.9.0")
+    digest = write_program(kept, "print('sound')")
+    calls.clear()
+    layout.check_target("0.9.0", digest)
+    assert calls == [("fsync", kept), ("fsync", kept.parent)]
+
+
 def test_the_journal_and_both_folders_are_synced_before_a_journal_is_acted_on(
     layout: Layout, calls: list[tuple[str, Path]]
 ) -> None:

@@ -61,7 +61,6 @@ from harmony_fleet.agent.upgrade.states import (
     Leaving,
     Party,
     Preparing,
-    Recommitting,
     Staging,
     Starting,
     State,
@@ -239,12 +238,14 @@ def test_an_absent_journal_beside_a_previous_version_is_a_lost_one() -> None:
     assert after == Idle(OLD, after_loss("journal-9", OLD, OLD))
 
 
-def test_after_a_loss_the_old_version_takes_the_upgrade_as_committed_and_swaps_again() -> None:
+def test_after_a_loss_a_link_to_the_new_version_has_started_none_that_swaps_again_for_ever() -> (
+    None
+):
     event = PrimaryStarted(OLD, JournalUnreadable("journal-9"), link=NEW, previous=OLD)
     after, effects = step(Starting(), event)
-    assert isinstance(after, Recommitting)
-    assert attempt_in(after).upgrade_id is None
-    assert effects == (SwapLink(NEW),)
+    assert isinstance(after, Idle)
+    assert cause_kind(after) is CauseKind.REPLACED_BY_HAND
+    assert SwapLink(NEW) not in effects
 
 
 @pytest.mark.parametrize(

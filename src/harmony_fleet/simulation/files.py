@@ -76,6 +76,8 @@ class DiskVersions:
 
     def check_target(self, version: str, sha256: str | None) -> None:
         if self._is_sound(self.disk.seen(file_of(version)), sha256):
+            with _faults("sync"):
+                self.disk.sync(VERSIONS)
             return
         if version == self.running and self._is_sound(self.held_open, sha256):
             with _faults(f"write {version} anew", CauseKind.ROLLBACK_TARGET_DAMAGED):

@@ -93,9 +93,8 @@ class Layout:
                 _copy(place, kept)
             elif not content.same(place, kept):
                 raise _different(place, kept)
-            else:  # its first keeper may have been killed before that name was durable
-                durable.sync(kept)
-                durable.sync(kept.parent)
+            else:
+                _make_durable(kept)
 
     def check_target(self, version: str, sha256: str | None) -> None:
         path = self.path_of(version)
@@ -104,8 +103,10 @@ class Layout:
             if damage and version == self.own_version and self.own_descriptor is not None:
                 _write_anew(path, self.own_descriptor, sha256)
                 damage = content.damage(path, sha256)
-        if damage:
-            raise _damaged(path, damage)
+            if damage:
+                raise _damaged(path, damage)
+            with _faults("sync", path):
+                _make_durable(path)
 
     def point_previous(self, version: str) -> None:
         self._point(self.paths.previous, version)
@@ -178,6 +179,12 @@ class Layout:
             else:
                 reserve = journal.reserve_in(self.paths.state)
                 reserve.backs(lambda: durable.link_to(link, target))
+
+
+def _make_durable(program: Path) -> None:
+    """Who wrote it may have been killed before its name was."""
+    durable.sync(program)
+    durable.sync(program.parent)
 
 
 def _copy(source: Path, path: Path) -> None:

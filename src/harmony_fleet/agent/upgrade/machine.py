@@ -142,12 +142,13 @@ def _primary_started(event: PrimaryStarted, journal: Journal) -> Transition:
 def _party(event: PrimaryStarted, attempt: Attempt) -> Party | None:
     """None: another binary, that somebody put there by hand.
 
-    Before the commit, what a link to the new version has started is the new version, whatever it
-    takes itself for (ADR 14).
+    What a link to the new version has started is never the old one, and before the commit it is the
+    new one, whatever it takes itself for (ADR 14).
     """
-    if attempt.stage in _UNCOMMITTED and event.link == attempt.to_version:
+    linked = event.link == attempt.to_version
+    if linked and attempt.stage in _UNCOMMITTED:
         return Party.NEW
-    if event.running == attempt.from_version:
+    if event.running == attempt.from_version and not linked:
         return Party.OLD
     changed = attempt.stage not in _NOTHING_CHANGED
     return Party.NEW if changed and event.running == attempt.to_version else None

@@ -76,8 +76,8 @@ class Versions(Protocol):
     def check_target(self, version: str, sha256: str | None) -> None:
         """Raises UpgradeFault(ROLLBACK_TARGET_DAMAGED) unless the file is whole and executable.
 
-        The process that runs from that very file writes it anew from its open descriptor first,
-        where it can. None as digest: whole by its own manifest.
+        It is durable afterwards. The process that runs from that very file writes it anew from
+        its open descriptor first, where it can. None as digest: whole by its own manifest.
         """
 
     def point_previous(self, version: str) -> None:

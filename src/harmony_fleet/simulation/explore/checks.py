@@ -20,6 +20,7 @@ from harmony_fleet.simulation.explore.world import (
     Kind,
     Watch,
     digest,
+    says,
 )
 from harmony_fleet.simulation.files import Program
 
@@ -205,7 +206,7 @@ def of_records_change(before: DeviceRecord, after: DeviceRecord) -> str:
     return ""
 
 
-def settled(device: Device, record: DeviceRecord) -> bool:
+def settled(device: Device, record: DeviceRecord, kind: Kind) -> bool:
     """6, 7, 8: a working agent runs, nothing is under way, and the store knows how all ended.
 
     Where the file to go back to was damaged, an agent that runs is all that can be asked.
@@ -220,7 +221,7 @@ def settled(device: Device, record: DeviceRecord) -> bool:
         return False
     if device.candidate is not None:
         return False
-    if record.current_version not in {process.running, LIE}:
+    if record.current_version != says(process.running, kind):
         return False
     return all(_known(order, journal) for order in _orders(record))
 

@@ -55,7 +55,6 @@ from harmony_fleet.simulation.explore.running import (
 )
 from harmony_fleet.simulation.explore.world import (
     EARLIER_BOOT,
-    LIE,
     NEW,
     OLD,
     STARTS_ALLOWED,
@@ -65,6 +64,7 @@ from harmony_fleet.simulation.explore.world import (
     Process,
     Watch,
     digest,
+    says,
 )
 from harmony_fleet.simulation.files import Program
 
@@ -98,9 +98,7 @@ class Devices:
         return self._kind if version == NEW else Kind.GOOD
 
     def says(self, version: str) -> str:
-        """What that one takes itself for, and tells."""
-        lies = {Kind.LIES: LIE, Kind.LIES_AS_OLD: OLD}
-        return lies.get(self.behaviour(version), version)
+        return says(version, self._kind)
 
     def own(self, device: Device) -> Steps:
         """Without the message plane."""
@@ -193,7 +191,7 @@ class Devices:
         disk = Disk.of(device.disk)
         if device.process is None and disk.seen(JOURNAL) not in {None, TORN}:
             yield Step("the journal is damaged", _as(_harmed(device, JOURNAL)), 1)
-        spared = self._kind in FAILS_AS_PRIMARY or disk.seen(LINK) != NEW
+        spared = self._kind in FAILS_AS_PRIMARY or disk.names[LINK] != (NEW,)
         if not spared and disk.seen(file_of(OLD)) not in {None, TORN}:
             harmed = replace(_harmed(device, file_of(OLD)), damaged=True)
             yield Step("the old version's file is damaged", _as(harmed), 1)

@@ -394,4 +394,4 @@ class Search:
 
     def _settled(self, number: int) -> bool:
         parts = parts_of(self.moves, self.states[number])
-        return checks.settled(parts.device, parts.record)
+        return checks.settled(parts.device, parts.record, self.scenario.kind)

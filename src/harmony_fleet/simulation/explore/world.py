@@ -51,6 +51,12 @@ class Kind(StrEnum):
     """As primary it takes the machine down."""
 
 
+def says(version: str, kind: Kind) -> str:
+    """What that one takes itself for, and tells, where NEW is of that kind."""
+    lies = {Kind.LIES: LIE, Kind.LIES_AS_OLD: OLD}
+    return lies.get(kind, NEW) if version == NEW else version
+
+
 def digest(version: str) -> str:
     """Of that version's file."""
     return sha256(version.encode()).hexdigest()
