@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harmony_fleet.agent.upgrade.record import Stage
 from harmony_fleet.contracts.heartbeat import Role
 from harmony_fleet.contracts.subjects import SEEN_HEARTBEAT, command, marker_key
 from harmony_fleet.simulation.device import SimulatedDevice
@@ -34,6 +35,8 @@ _AT_STEP = {
 }
 _SHORTEST_STAY_S = 2.0
 _STALE_EACH_S = 0.08
+"""While an upgrade is under way there and not committed: each of its moments may be the one."""
+_STALE_ELSE_EACH_S = 0.5
 
 
 class Faults:
@@ -167,9 +170,12 @@ class Faults:
         loop = self._world.loop
         if fault.kind is FaultKind.STALE_HEARTBEATS and loop.now_s == fault.at_s:
             self._world.network.cut(OPERATORS[0])  # what it had seen counts no more
-        if loop.now_s + _STALE_EACH_S < fault.at_s + fault.for_s:
-            self._at(loop.now_s + _STALE_EACH_S, lambda: self._again(fault))
         journal = journal_on(self._world.devices[name].machine)
+        attempt = journal.open_attempt if journal else None
+        dense = attempt is not None and attempt.stage is not Stage.COMMITTED
+        next_s = loop.now_s + (_STALE_EACH_S if dense else _STALE_ELSE_EACH_S)
+        if next_s < fault.at_s + fault.for_s:
+            self._at(next_s, lambda: self._again(fault))
         return self._stale.again(subjects[fault.kind], journal.highest if journal else 0)
 
     # Connections
