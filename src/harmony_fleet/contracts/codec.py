@@ -20,17 +20,9 @@ from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 
-_ENCODER = json.JSONEncoder(
-    ensure_ascii=False,
-    check_circular=False,  # what is immutable holds nothing that holds it
-    separators=(",", ":"),
-)
-_AS_THEY_ARE = frozenset({str, int, float, bool, NoneType})
-
-
 def encode(message: Any) -> bytes:
     """UTF-8 JSON, fields in their declared order, nothing left out."""
-    return _ENCODER.encode(_plain(message)).encode()
+    return _ENCODER.encode(message).encode()
 
 
 def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> T:
@@ -49,22 +41,22 @@ def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> 
     return read
 
 
-def _plain(value: Any) -> Any:
-    kind: Any = type(value)
-    if kind in _AS_THEY_ARE:
-        return value
-    if kind is tuple:
-        return [_plain(item) for item in value]
-    if kind is dict:
-        return {key: _plain(item) for key, item in value.items()}
-    names = _names(kind)
-    return value if names is None else {name: _plain(getattr(value, name)) for name in names}
+def _plain(message: Any) -> dict[str, Any]:
+    """Its fields by name. Asked for what JSON has no word for: raises TypeError for others."""
+    return {name: getattr(message, name) for name in _names(type(message))}
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...] | None:
-    """Of its fields; None for what is no dataclass, such as a StrEnum."""
-    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False,
+    check_circular=False,  # what is immutable holds nothing that holds it
+    separators=(",", ":"),
+    default=_plain,
+)
 
 
 @cache
