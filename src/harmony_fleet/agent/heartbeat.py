@@ -30,7 +30,8 @@ class Heartbeats:
 
     def __init__(self, plane: Plane, first: Heartbeat, pace: Pace, now: Callable[[], str]) -> None:
         self._plane, self._beat, self._pace, self._now = plane, first, pace, now
-        self._next = first.beat
+        self._next, self._upgrade_id = first.beat, first.upgrade_id
+        self._progress: Progress | None = None
         self._quick = self._staging = False
         self._hurry = asyncio.Event()
         self._first = asyncio.Event()
@@ -38,16 +39,16 @@ class Heartbeats:
 
     def name_upgrade(self, upgrade_id: str | None, quick: bool, staging: bool = False) -> None:
         """The upgrade under way, whether the quick pace holds, and whether progress is said."""
-        if (self._beat.upgrade_id, self._quick, self._staging) == (upgrade_id, quick, staging):
+        if (self._upgrade_id, self._quick, self._staging) == (upgrade_id, quick, staging):
             return
-        self._quick, self._staging = quick, staging
-        self._beat = replace(self._beat, upgrade_id=upgrade_id, progress=None)
+        self._upgrade_id, self._quick, self._staging = upgrade_id, quick, staging
+        self._progress = None
         self._hurry.set()
 
     def name_progress(self, done_bytes: int, total_bytes: int) -> None:
         """Nothing while no upgrade is staging: a download that was cancelled may still speak."""
         if self._staging:
-            self._beat = replace(self._beat, progress=Progress(done_bytes, total_bytes))
+            self._progress = Progress(done_bytes, total_bytes)
 
     async def wait_first(self, limit_s: float) -> None:
         """Until the first heartbeat was sent, or the time is over."""
@@ -65,14 +66,19 @@ class Heartbeats:
 
     def _interval_s(self) -> float:
         interval_s = self._pace.quick_s if self._quick else self._pace.slow_s
-        return min(interval_s, PROGRESS_PACE_S) if self._beat.progress else interval_s
+        return min(interval_s, PROGRESS_PACE_S) if self._progress else interval_s
 
     async def _say(self) -> None:
         if not self._plane.connected:
             return
-        interval_ms = max(1, round(self._interval_s() * 1000))
-        now = self._now()
-        beat = replace(self._beat, beat=self._next, interval_ms=interval_ms, sent_at=now)
+        beat = replace(
+            self._beat,
+            beat=self._next,
+            interval_ms=max(1, round(self._interval_s() * 1000)),
+            upgrade_id=self._upgrade_id,
+            progress=self._progress,
+            sent_at=self._now(),
+        )
         key = subjects.heartbeat_key(beat.device_id, beat.role)
         try:
             await self._plane.publish(key, codec.encode(beat))

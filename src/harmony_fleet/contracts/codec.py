@@ -20,6 +20,7 @@ from harmony_fleet.contracts.wire import MAX_MESSAGE_BYTES
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 
+
 def encode(message: Any) -> bytes:
     """UTF-8 JSON, fields in their declared order, nothing left out."""
     return _ENCODER.encode(message).encode()
@@ -43,7 +44,8 @@ def decode(kind: type[T], data: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> 
 
 def _plain(message: Any) -> dict[str, Any]:
     """Its fields by name. Asked for what JSON has no word for: raises TypeError for others."""
-    return {name: getattr(message, name) for name in _names(type(message))}
+    kind: Any = type(message)
+    return {name: getattr(message, name) for name in _names(kind)}
 
 
 @cache

@@ -83,6 +83,7 @@ def check_token(text: str) -> str:
     return _match(TOKEN, text, "identifier", "1 to 64 of 0-9 A-Z a-z _ -")
 
 
+@lru_cache(_KEPT)
 def check_url(text: str) -> str:
     """Raises InvalidValue unless `text` is an http or https URL with a host and no credentials."""
     shown = repr(text.rpartition("@")[2][:200])  # never a password

@@ -287,15 +287,16 @@ def _primary(case: Case, event: HeartbeatSeen) -> tuple[Case, list[Effect]]:
 
 def _status(case: Case, event: StatusSeen) -> Transition:
     status, record = event.status, case.record
+    heard = case.heard
     if event.live:
-        journal_id, heard_seq = case.heard or (None, 0)
+        journal_id, heard_seq = heard or (None, 0)
         if status.journal_id == journal_id and status.seq < heard_seq:
             return _said_less(case)
-        case = replace(case, heard=(status.journal_id, status.seq), said_less=0)
-    if status.journal_id == record.journal_id and status.seq < record.seq:
-        return case, ()  # an old statement is none
-    if status.journal_id == record.journal_id and status.seq == record.seq:
-        return case, ()  # one seq is one statement: taken in already
+        heard = status.journal_id, status.seq
+    said_less = 0 if event.live else case.said_less
+    if status.journal_id == record.journal_id and status.seq <= record.seq:
+        # an old statement is none, and one seq is one statement: taken in already
+        return replace(case, heard=heard, said_less=said_less), ()
     orders = [*record.past, *((record.order,) if record.order else ())]
     judged = [judge(order, status, event.now) for order in orders]
     effects = tuple(
@@ -311,7 +312,7 @@ def _status(case: Case, event: StatusSeen) -> Transition:
         journal_id=status.journal_id,
         seq=status.seq,
     )
-    return (replace(case, record=record) if record != case.record else case), effects
+    return replace(case, record=record, heard=heard, said_less=said_less), effects
 
 
 def _said_less(case: Case) -> Transition:

@@ -53,7 +53,8 @@ def observe(identity: Identity, beat: Heartbeat) -> Identity:
         return _changed(identity, beat)
     if beat.beat <= identity.beat:
         return identity
-    current = replace(current, longest_ms=max(current.longest_ms, beat.interval_ms))
+    if beat.interval_ms > current.longest_ms:
+        current = replace(current, longest_ms=beat.interval_ms)
     # The smaller one: a change of pace is announced at once, before the longer one has passed.
     alone_ms = identity.alone_ms + min(identity.interval_ms, beat.interval_ms)
     heard = (*identity.recent[:-1], current)

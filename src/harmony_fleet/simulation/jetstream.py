@@ -189,7 +189,7 @@ class JetStream:
         if there is not None and there.config != _said(config):
             return _refused(400, 10058, "stream name already in use with a different configuration")
         if there is None:
-            self.streams[name] = Stream(_said(config), timestamp(self._now()))
+            self.streams[name] = Stream(name, _said(config), timestamp(self._now()))
             self._homes.clear()
         return self._info(name)
 

@@ -70,6 +70,8 @@ class Handle:
 
 
 Ready = tuple[Callable[..., object], tuple[object, ...], Context]
+Timer = tuple[float, int, Handle | None, Callable[..., object], tuple[object, ...], Context]
+"""When, in which order, and what; by which it can be cancelled, if it can."""
 _DONE: Final = Handle(bool, (), Context())
 
 
@@ -85,7 +87,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Errors of tasks that nobody took."""
         self._thread_s = thread_s
         self._ready: deque[Ready] = deque()
-        self._timers: list[tuple[float, int, Handle]] = []
+        self._timers: list[Timer] = []
         self._number = 0
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
@@ -116,12 +118,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if not ready:
                 if not timers:
                     raise TimeStandsStill("nothing is ready, and nobody waits for a moment to come")
-                when, _, handle = heappop(timers)
-                if handle._callback is None:
+                when, _, handle, callback, args, context = heappop(timers)
+                if handle is not None and handle._callback is None:
                     continue
                 if when > self.now_s:
                     self.now_s, turns = when, 0
-                callback, args, context = handle._callback, handle._args, handle._context
             else:
                 callback, args, context = ready.popleft()
             turns += 1
@@ -168,10 +169,19 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         *args: object,
         context: Context | None = None,
     ) -> Handle:
-        handle = Handle(callback, args, context if context is not None else copy_context(), when)
+        if context is None:
+            context = copy_context()
+        handle = Handle(callback, args, context, when)
         self._number += 1
-        heappush(self._timers, (when, self._number, handle))
+        heappush(self._timers, (when, self._number, handle, callback, args, context))
         return handle
+
+    def post(
+        self, when: float, context: Context, callback: Callable[..., object], *args: object
+    ) -> None:
+        """As `call_at`, for good."""
+        self._number += 1
+        heappush(self._timers, (when, self._number, None, callback, args, context))
 
     def call_later(  # type: ignore[override]
         self,

@@ -25,6 +25,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Stream:
+    name: str
     config: dict[str, Any]
     created: str
     last_sequence: int = 0
@@ -34,10 +35,6 @@ class Stream:
     """The last writes' subjects, and what each of them replaced."""
     _config_of: dict[str, Any] | None = None
     _config_text: str = ""
-
-    @property
-    def name(self) -> str:
-        return str(self.config["name"])
 
     @property
     def on_disk(self) -> bool:
@@ -63,7 +60,8 @@ class Stream:
         self.last[subject] = stored
         if self.on_disk:
             self.unsynced.append((subject, before))
-            del self.unsynced[:-_UNSYNCED_KEPT]
+            if len(self.unsynced) > _UNSYNCED_KEPT:
+                del self.unsynced[0]
         return stored
 
     def lose(self, writes: int) -> int:
@@ -89,8 +87,9 @@ def headers_of(stream: Stream, subject: str, stored: Stored) -> dict[str, str]:
     }
 
 
+@lru_cache(1024)
 def timestamp(now_s: float) -> str:
-    """RFC 3339, as the server writes it."""
+    """RFC 3339, as the server writes it. Of one instant it is asked several times."""
     seconds = floor(now_s)
     return f"{_whole_second(seconds)}.{int((now_s - seconds) * 1e6):06}Z"
 

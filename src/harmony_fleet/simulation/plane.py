@@ -241,22 +241,22 @@ class SimulatedPlane(Plane):
             at_s = self._loop.now_s + network.latency_s(self._chance) + delay_s
             if not delay_s:
                 at_s = self._sent_until_s = max(at_s, self._sent_until_s)
-            self._loop.call_at(at_s, reach, *what, context=self._loop.outside)
+            self._loop.post(at_s, self._loop.outside, reach, *what)
 
     def _receiver(self, session: Session, receive: Receive) -> Receive:
         """From the server: the same."""
-        network, loop = self._network, self._loop
+        network, loop, chance = self._network, self._loop, self._chance
 
         def arrives(message: Message) -> None:
             if session is self._session and self._process.alive:
                 receive(message)
 
         def sent(message: Message) -> None:
-            for delay_s in network.delays_s(self._who, self._chance):
-                at_s = loop.now_s + network.latency_s(self._chance) + delay_s
+            for delay_s in network.delays_s(self._who, chance):
+                at_s = loop.now_s + network.latency_s(chance) + delay_s
                 if not delay_s:
                     at_s = self._heard_until_s = max(at_s, self._heard_until_s)
-                loop.call_at(at_s, arrives, message, context=self._context)
+                loop.post(at_s, self._context, arrives, message)
 
         return sent
 
@@ -264,11 +264,8 @@ class SimulatedPlane(Plane):
         return self._receiver(session, lambda message: handled.take(self._loop, message))
 
     async def _in_time(self, future: "asyncio.Future[Any]", timeout_s: float, subject: str) -> Any:
-        def too_late() -> None:
-            if not future.done():
-                future.set_exception(RequestTimedOut(f"no answer on {subject} in time"))
-
-        timer = self._loop.call_later(timeout_s, too_late)
+        at_s = self._loop.now_s + timeout_s
+        timer = self._loop.call_at(at_s, _too_late, future, subject, context=self._context)
         self._pending[future] = None
         try:
             return await future
@@ -323,6 +320,11 @@ def _go_on(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, A
             waits_for = step()
         except StopIteration:
             return
+
+
+def _too_late(future: "asyncio.Future[Any]", subject: str) -> None:
+    if not future.done():
+        future.set_exception(RequestTimedOut(f"no answer on {subject} in time"))
 
 
 def _settle(future: "asyncio.Future[Any]", value: object) -> None:

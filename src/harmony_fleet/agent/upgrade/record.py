@@ -67,6 +67,7 @@ _PHASES_OF_ENDED = {
     Stage.ROLLED_BACK: AgentUpgradePhase.ROLLED_BACK,
     Stage.UNRESOLVED: AgentUpgradePhase.UNRESOLVED,
 }
+_PHASES = _PHASES_OF_OPEN | _PHASES_OF_ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,26 +245,22 @@ def _remember_digest(
 def status_of(journal: Journal, device_id: str, sent_at: str = "") -> Status:
     """What the device says of itself: nothing but what its journal holds."""
     attempt = journal.attempt
-    said = Status(
-        device_id,
-        journal.journal_id,
-        journal.seq,
-        journal.highest,
-        ended=journal.ended,
-        ended_complete=journal.ended_complete,
-        sent_at=sent_at,
-    )
+    said = device_id, journal.journal_id, journal.seq, journal.highest
     if attempt is None:
-        return said
-    return replace(
-        said,
+        ended, complete = journal.ended, journal.ended_complete
+        return Status(*said, ended=ended, ended_complete=complete, sent_at=sent_at)
+    return Status(
+        *said,
         upgrade_id=attempt.upgrade_id,
         from_version=attempt.from_version,
         to_version=attempt.to_version,
-        phase=(_PHASES_OF_OPEN | _PHASES_OF_ENDED)[attempt.stage],
+        phase=_PHASES[attempt.stage],
         attempt=attempt.tries,
         cause=_cause_said(attempt),
         deferred=attempt.deferred,
+        ended=journal.ended,
+        ended_complete=journal.ended_complete,
+        sent_at=sent_at,
     )
 
 
