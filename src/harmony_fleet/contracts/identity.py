@@ -27,6 +27,15 @@ SHA256: Final = re.compile(r"[0-9a-f]{64}")
 SERVER: Final = re.compile(r"(nats|tls)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::(\d{1,5}))?")
 TOKEN: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
+_FORMS: Final = {
+    "device id": (DEVICE_ID, "1 to 63 of a-z 0-9 _ -, not - or _ at an end"),
+    "version": (VERSION, "SemVer without build metadata, such as 1.4.0 or 2.0.0-rc.1"),
+    "upgrade id": (UPGRADE_ID, "32 hexadecimal digits"),
+    "SHA-256": (SHA256, "64 lower-case hexadecimal digits"),
+    "identifier": (TOKEN, "1 to 64 of 0-9 A-Z a-z _ -"),
+}
+"""What each is, for its refusal."""
+
 MAX_VERSION_LENGTH: Final = 63
 """The longest value of a Kubernetes label."""
 MAX_URL_LENGTH: Final = 2048
@@ -40,16 +49,14 @@ Precedence = tuple[tuple[int, ...], int, tuple[tuple[int, int, str], ...]]
 
 def check_device_id(text: str) -> str:
     """Raises InvalidValue unless `text` is a device id."""
-    return _match(DEVICE_ID, text, "device id", "1 to 63 of a-z 0-9 _ -, not - or _ at an end")
+    return _match("device id", text)
 
 
 def check_version(text: str) -> str:
     """Raises InvalidValue unless `text` is a version."""
     if len(text) > MAX_VERSION_LENGTH:
         raise InvalidValue(f"version of {len(text)} characters: {MAX_VERSION_LENGTH} is the most")
-    return _match(
-        VERSION, text, "version", "SemVer without build metadata, such as 1.4.0 or 2.0.0-rc.1"
-    )
+    return _match("version", text)
 
 
 def precedence(version: str) -> Precedence:
@@ -70,17 +77,17 @@ def _rank(identifier: str) -> tuple[int, int, str]:
 
 def check_upgrade_id(text: str) -> str:
     """Raises InvalidValue unless `text` is an upgrade id."""
-    return _match(UPGRADE_ID, text, "upgrade id", "32 hexadecimal digits")
+    return _match("upgrade id", text)
 
 
 def check_sha256(text: str) -> str:
     """Raises InvalidValue unless `text` is a SHA-256 in lower-case hexadecimal."""
-    return _match(SHA256, text, "SHA-256", "64 lower-case hexadecimal digits")
+    return _match("SHA-256", text)
 
 
 def check_token(text: str) -> str:
     """Raises InvalidValue unless `text` is an opaque name, such as an instance or a boot id."""
-    return _match(TOKEN, text, "identifier", "1 to 64 of 0-9 A-Z a-z _ -")
+    return _match("identifier", text)
 
 
 @lru_cache(_KEPT)
@@ -128,8 +135,9 @@ def check_text(text: str, name: str, limit: int) -> str:
 
 
 @lru_cache(_KEPT)
-def _match(pattern: re.Pattern[str], text: str, name: str, form: str) -> str:
+def _match(name: str, text: str) -> str:
     """The same few names come again and again; a refusal is not kept."""
+    pattern, form = _FORMS[name]
     if pattern.fullmatch(text) is None:
         article = "an" if name[0] in "aeiou" else "a"
         raise InvalidValue(f"{text[:80]!r} is not {article} {name} ({form})")
