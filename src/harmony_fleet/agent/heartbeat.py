@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from harmony_fleet.agent.alarm import set_within
 from harmony_fleet.contracts import codec, subjects
 from harmony_fleet.contracts.heartbeat import Heartbeat, Progress
 from harmony_fleet.messaging.connection import Plane
@@ -59,9 +60,7 @@ class Heartbeats:
     async def run(self) -> None:
         while True:
             await self._say()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_s()):
-                    await self._hurry.wait()
+            await set_within(self._hurry, self._interval_s())
             self._hurry.clear()
 
     def _interval_s(self) -> float:

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
 
+from harmony_fleet.agent.alarm import set_within
 from harmony_fleet.agent.upgrade.effects import (
     AnswerStop,
 )
@@ -58,9 +58,7 @@ class NatsOrders:
         failures = 0
         while True:
             wait_s = _repeat_s(failures - 1) if failures else self._reread_s
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):
-                    await self._wanted.wait()
+            await set_within(self._wanted, wait_s * random.uniform(0.5, 1.0))
             self._wanted.clear()
             failures = 0 if await self._read() else failures + 1
 
@@ -155,9 +153,7 @@ class NatsReports:
                 wait_s = _repeat_s(self._failures)
                 self._failures += 1
                 self._wanted.set()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):
-                        await self._back.wait()
+                await set_within(self._back, wait_s * random.uniform(0.5, 1.0))
 
     async def _put(self, journal: Journal) -> bool:
         status = status_of(journal, self._device_id, self._now())
