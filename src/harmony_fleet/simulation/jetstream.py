@@ -176,12 +176,9 @@ class JetStream:
         stream.expire(self._now())
         first = next(iter(stream.last.values()), None)
         none_left = stream.last_sequence and stream.last_sequence + 1
-        state = {
-            "messages": len(stream.last),
-            "first_seq": first.sequence if first else none_left,
-            "last_seq": stream.last_sequence,
-        }
-        about = f'"created":"{stream.created}","state":{json.dumps(state)}'
+        held = f'"messages":{len(stream.last)},"last_seq":{stream.last_sequence}'
+        state = f'{{{held},"first_seq":{first.sequence if first else none_left}}}'
+        about = f'"created":"{stream.created}","state":{state}'
         return f'{{"config":{stream.config_text()},{about}}}'.encode()
 
     def _create(self, name: str, config: dict[str, Any]) -> bytes:

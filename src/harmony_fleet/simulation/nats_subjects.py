@@ -11,6 +11,7 @@ def is_wild(subject: str) -> bool:
     return "*" in subject or ">" in subject
 
 
+@lru_cache(_KEPT)
 def matches(pattern: str, subject: str) -> bool:
     if pattern == subject:
         return True

@@ -134,12 +134,12 @@ class StoreOfOne:
         return await self._store.releases()
 
     async def _reach(self, what: str) -> None:
-        self._process.step(f"store: {what}")
+        self._process.step(what)
         if self._around.store_s:
             await asyncio.sleep(self._around.store_s * self._process.chance())
         if self._around.store_away:
             raise StoreError("the store cannot be reached")
-        self._process.step(f"store: {what}")
+        self._process.step(what)
 
 
 class OperatorHost:

@@ -95,7 +95,7 @@ class SimulatedPlane(Plane):
         reply: str = "",
     ) -> None:
         session = self._connection()
-        self._process.step(f"publish {subject}")
+        self._process.step(subject)
         self._network.sent(self._who, subject, payload)
         self._send(session.publish, subject, payload, headers, reply)
 
@@ -107,7 +107,7 @@ class SimulatedPlane(Plane):
         headers: Mapping[str, str] | None = None,
     ) -> Message:
         session = self._connection()
-        self._process.step(f"request {subject}")
+        self._process.step(subject)
         self._network.sent(self._who, subject, payload)
         answered: asyncio.Future[Message] = self._loop.create_future()
         inbox = self._inbox()
@@ -123,7 +123,7 @@ class SimulatedPlane(Plane):
 
     async def request_all(self, subject: str, payload: bytes, timeout_s: float) -> list[Message]:
         session = self._connection()
-        self._process.step(f"request {subject}")
+        self._process.step(subject)
         answers: list[Message] = []
         ended: asyncio.Future[None] = self._loop.create_future()
 
