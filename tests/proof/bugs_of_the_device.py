@@ -249,13 +249,8 @@ OF_ITS_MESSAGES: Final = (
         (
             change(
                 PLANE,
-                "                async with asyncio.timeout(wait_s * random.uniform(0.5, 1.0)):\n"
-                "                    await self._wanted.wait()\n"
-                "            self._wanted.clear()\n"
-                "            failures",
-                "                await self._wanted.wait()\n"
-                "            self._wanted.clear()\n"
-                "            failures",
+                "            await set_within(self._wanted, wait_s * random.uniform(0.5, 1.0))\n",
+                "            await self._wanted.wait()\n",
             ),
         ),
     ),
@@ -264,8 +259,8 @@ OF_ITS_MESSAGES: Final = (
         (
             change(
                 PLANE,
-                "                self._wanted.set()\n                with suppress",
-                "                with suppress",
+                "                self._wanted.set()\n                await set_within",
+                "                await set_within",
             ),
             change(
                 PLANE,

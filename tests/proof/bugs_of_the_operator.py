@@ -162,8 +162,8 @@ OF_ITS_RECORD: Final = (
         (
             change(
                 COORDINATOR,
-                "    if status.journal_id == record.journal_id and status.seq < record.seq:\n",
-                "    if status.seq < record.seq:\n",
+                "    if status.journal_id == record.journal_id and status.seq <= record.seq:\n",
+                "    if status.seq <= record.seq:\n",
             ),
         ),
         to("good"),
