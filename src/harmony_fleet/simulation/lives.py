@@ -94,10 +94,19 @@ class SimulatedProcess:
     def _end(self, status: int | None) -> None:
         ended, self._ended = self._ended, _nobody
         self.silence()
+        self._leave_nothing()
         closing, self._closing = self._closing, []
         for close in closing:
             close()
         self.loop.call_soon(ended, status, context=self.loop.outside)
+
+    def _leave_nothing(self) -> None:
+        """That holds this one: else it would be the collector's work, and much of it."""
+        self.tasks, self._before, self._context = [], _no_more, self.loop.outside
+
+
+def _no_more(_what: str) -> None:
+    """Nothing is asked for a process that has ended."""
 
 
 def _nobody(_status: int | None) -> None:

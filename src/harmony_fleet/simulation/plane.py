@@ -216,7 +216,7 @@ class SimulatedPlane(Plane):
     async def _call_back(self) -> None:
         while self._announced:
             result = self._announced.popleft()()
-            if inspect.isawaitable(result):
+            if result is not None and inspect.isawaitable(result):
                 await result
         self._announcing = False
 

@@ -16,7 +16,7 @@ from harmony_fleet.simulation.world import run
 
 CHUNK = 25
 """Seeds of one piece of work."""
-COLLECTED = 4
+COLLECTED = 2
 """Worlds, after which their rubbish is collected: it is still in the processor's caches then."""
 
 
