@@ -99,7 +99,7 @@ class JetStream:
         target = transformed(wanted["src"], wanted["dest"], subject)
         if target is None:
             return
-        headers = dict(stored.headers) | headers_of(stream, subject, stored)
+        headers = headers_of(stream, subject, stored)
         headers["Nats-Last-Sequence"] = str(before.sequence if before else 0)
         payload = stored.payload
         if wanted.get("headers_only"):
@@ -142,9 +142,7 @@ class JetStream:
         if stored is None:
             self._answer(message, b"", _status("404", "Message Not Found"))
             return
-        self._answer(
-            message, stored.payload, dict(stored.headers) | headers_of(stream, key, stored)
-        )
+        self._answer(message, stored.payload, headers_of(stream, key, stored))
 
     def _batch(self, stream: Stream, message: Message) -> None:
         asked = json.loads(message.payload)
@@ -160,7 +158,7 @@ class JetStream:
             return
         before = 0
         for number, (subject, stored) in enumerate(page, 1):
-            headers = dict(stored.headers) | headers_of(stream, subject, stored)
+            headers = headers_of(stream, subject, stored)
             headers["Nats-Num-Pending"] = str(len(found) - number)
             headers["Nats-Last-Sequence"] = str(before)
             self._answer(message, stored.payload, headers)

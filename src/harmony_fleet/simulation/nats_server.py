@@ -29,6 +29,10 @@ def _nobody(_subject: str, _stored: Stored) -> None:
     """Nobody watches what is stored."""
 
 
+def _not_told() -> None:
+    """By a connection that is closed, and holds its client no more."""
+
+
 @dataclass(eq=False, slots=True)
 class Subscription:
     subject: str
@@ -76,11 +80,13 @@ class Session:
         for inbox in self._inboxes:
             self._server._inboxes.pop(inbox, None)
         self._server._sessions.pop(self, None)
+        self._subscriptions, self._gone = [], _not_told
 
     def cut(self) -> None:
         if self.open:
+            gone = self._gone
             self.close()
-            self._gone()
+            gone()
 
     def no_responders(self, message: Message) -> None:
         """To this connection alone, where it waits for the answer itself."""
@@ -154,9 +160,10 @@ class NatsServer:
             inbox(message)
             if not self._nosy:
                 return True
-        literal = self._literal.get(subject, ())
-        for one in tuple(literal):
-            one.receive(message)
+        literal = self._literal.get(subject)
+        if literal:
+            for one in tuple(literal):
+                one.receive(message)
         wild = self._matched.get(subject)
         if wild is None:
             wild = tuple(one for one in self._wild if matches(one.subject, subject))

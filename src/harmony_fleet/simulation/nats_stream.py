@@ -79,7 +79,9 @@ class Stream:
 
 
 def headers_of(stream: Stream, subject: str, stored: Stored) -> dict[str, str]:
+    """As it was sent, and what the server adds."""
     return {
+        **stored.headers,
         "Nats-Stream": stream.name,
         "Nats-Subject": subject,
         "Nats-Sequence": str(stored.sequence),

@@ -22,6 +22,7 @@ from harmony_fleet.simulation.lives import SimulatedProcess
 from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.nats_server import Receive, Session
 from harmony_fleet.simulation.network import Network
+from harmony_fleet.simulation.patience import Patience
 
 CONNECTING_S = 0.01
 _NO_RESPONDERS = "503"
@@ -37,6 +38,7 @@ class SimulatedPlane(Plane):
         self._timing = timing or Timing()
         self._loop, self._chance = network.loop, process.chance
         self._context = copy_context()
+        self._patience = Patience(self._loop, self._context)
         self._prefix = f"_INBOX_{who}.{network.number()}"
         self._session: Session | None = None
         self._is_up = False
@@ -82,10 +84,12 @@ class SimulatedPlane(Plane):
         self._disconnect_callbacks.append(callback)
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
-        handled = _Handled(subject, handler)
+        handled = _Handled(self._loop, subject, handler)
         self._heard_by.append(handled)
         if self._session is not None:
-            self._send(self._session.subscribe, subject, self._into(handled, self._session))
+            self._send(
+                self._session.subscribe, subject, self._receiver(self._session, handled.take)
+            )
 
     async def publish(
         self,
@@ -166,7 +170,7 @@ class SimulatedPlane(Plane):
             return
         self._session = session
         for handled in self._heard_by:
-            session.subscribe(handled.subject, self._into(handled, session))
+            session.subscribe(handled.subject, self._receiver(session, handled.take))
         self._soon(self._network.latency_s(self._chance), self._is_there, session)
 
     def _is_there(self, session: Session) -> None:
@@ -247,30 +251,25 @@ class SimulatedPlane(Plane):
         """From the server: the same."""
         network, loop, chance = self._network, self._loop, self._chance
 
-        def arrives(message: Message) -> None:
-            if session is self._session and self._process.alive:
-                receive(message)
-
         def sent(message: Message) -> None:
             for delay_s in network.delays_s(self._who, chance):
                 at_s = loop.now_s + network.latency_s(chance) + delay_s
                 if not delay_s:
                     at_s = self._heard_until_s = max(at_s, self._heard_until_s)
-                loop.post(at_s, self._context, arrives, message)
+                loop.post(at_s, self._context, self._arrives, session, receive, message)
 
         return sent
 
-    def _into(self, handled: "_Handled", session: Session) -> Receive:
-        return self._receiver(session, lambda message: handled.take(self._loop, message))
+    def _arrives(self, session: Session, receive: Receive, message: Message) -> None:
+        if session is self._session and self._process.alive:
+            receive(message)
 
     async def _in_time(self, future: "asyncio.Future[Any]", timeout_s: float, subject: str) -> Any:
-        at_s = self._loop.now_s + timeout_s
-        timer = self._loop.call_at(at_s, _too_late, future, subject, context=self._context)
+        self._patience.limit(future, timeout_s, subject)
         self._pending[future] = None
         try:
             return await future
         finally:
-            timer.cancel()
             self._pending.pop(future, None)
 
     def _soon(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
@@ -280,29 +279,29 @@ class SimulatedPlane(Plane):
 class _Handled:
     """One message at a time. An error of the handler ends nothing."""
 
-    def __init__(self, subject: str, handler: Handler) -> None:
-        self.subject, self._handler = subject, handler
+    def __init__(self, loop: SimulatedLoop, subject: str, handler: Handler) -> None:
+        self._loop, self.subject, self._handler = loop, subject, handler
         self._waiting: deque[Message] = deque()
         self._busy = False
 
-    def take(self, loop: SimulatedLoop, message: Message) -> None:
+    def take(self, message: Message) -> None:
         self._waiting.append(message)
         if self._busy:
             return
         self._busy = True
-        handling = self._handle(loop)
+        handling = self._handle()
         try:
             waits_for = handling.send(None)
         except StopIteration:  # most handlers wait for nothing: no task is made for them
             return
-        loop.create_task(_go_on(handling, waits_for))
+        self._loop.create_task(_go_on(handling, waits_for))
 
-    async def _handle(self, loop: SimulatedLoop) -> None:
+    async def _handle(self) -> None:
         while self._waiting:
             try:
                 await self._handler(self._waiting.popleft())
             except Exception as error:  # noqa: BLE001 - as the real one logs it
-                loop.complaints.append(f"the handler of {self.subject} failed: {error!r}")
+                self._loop.complaints.append(f"the handler of {self.subject} failed: {error!r}")
         self._busy = False
 
 
@@ -320,11 +319,6 @@ def _go_on(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, A
             waits_for = step()
         except StopIteration:
             return
-
-
-def _too_late(future: "asyncio.Future[Any]", subject: str) -> None:
-    if not future.done():
-        future.set_exception(RequestTimedOut(f"no answer on {subject} in time"))
 
 
 def _settle(future: "asyncio.Future[Any]", value: object) -> None:
