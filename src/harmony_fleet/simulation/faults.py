@@ -36,7 +36,7 @@ _AT_STEP = {
 _SHORTEST_STAY_S = 2.0
 _STALE_EACH_S = 0.08
 """While an upgrade is under way there and not committed: each of its moments may be the one."""
-_STALE_ELSE_EACH_S = 0.5
+_STALE_ELSE_EACH_S = 1.0
 
 
 class Faults:
@@ -159,24 +159,19 @@ class Faults:
                 return self._weather(fault)
         return True
 
-    def _again(self, fault: Fault) -> bool:
-        """Until it is over."""
-        name = fault.target
-        subjects = {
-            FaultKind.STALE_COMMANDS: command(name),
-            FaultKind.STALE_ORDER: marker_key(name),
-            FaultKind.STALE_HEARTBEATS: f"{SEEN_HEARTBEAT}.{name}.{Role.CANDIDATE}",
-        }
-        loop = self._world.loop
-        if fault.kind is FaultKind.STALE_HEARTBEATS and loop.now_s == fault.at_s:
+    def _again(self, fault: Fault, last_s: float = -_STALE_ELSE_EACH_S) -> bool:
+        """Until it is over. `last_s`: when it came last."""
+        name, now_s = fault.target, self._world.loop.now_s
+        if fault.kind is FaultKind.STALE_HEARTBEATS and now_s == fault.at_s:
             self._world.network.cut(OPERATORS[0])  # what it had seen counts no more
         journal = journal_on(self._world.devices[name].machine)
         attempt = journal.open_attempt if journal else None
         dense = attempt is not None and attempt.stage is not Stage.COMMITTED
-        next_s = loop.now_s + (_STALE_EACH_S if dense else _STALE_ELSE_EACH_S)
-        if next_s < fault.at_s + fault.for_s:
-            self._at(next_s, lambda: self._again(fault))
-        return self._stale.again(subjects[fault.kind], journal.highest if journal else 0)
+        due = dense or now_s >= last_s + _STALE_ELSE_EACH_S
+        if now_s + _STALE_EACH_S < fault.at_s + fault.for_s:
+            came_s = now_s if due else last_s
+            self._at(now_s + _STALE_EACH_S, lambda: self._again(fault, came_s))
+        return due and self._stale.again(_subject(fault), journal.highest if journal else 0)
 
     # Connections
 
@@ -193,3 +188,14 @@ class Faults:
             network.notice_silence(who)
         self._end(fault, lambda: network.change(who, FAIR))
         return True
+
+
+def _subject(fault: Fault) -> str:
+    """Of what comes again."""
+    match fault.kind:
+        case FaultKind.STALE_COMMANDS:
+            return command(fault.target)
+        case FaultKind.STALE_ORDER:
+            return marker_key(fault.target)
+        case _:
+            return f"{SEEN_HEARTBEAT}.{fault.target}.{Role.CANDIDATE}"
