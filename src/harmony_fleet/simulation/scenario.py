@@ -159,7 +159,7 @@ class Rates:
     """Of what a seed makes. Shares are between 0 and 1."""
 
     most_devices: int = 2
-    most_orders: int = 4
+    most_orders: int = 6
     """Of one device."""
     good: float = 0.6
     """Of the versions."""
