@@ -18,7 +18,7 @@ from harmony_fleet.messaging.requests import (
     PlaneUnreachable,
     RequestTimedOut,
 )
-from harmony_fleet.simulation.lives import SimulatedProcess
+from harmony_fleet.simulation.lives import Killed, SimulatedProcess
 from harmony_fleet.simulation.loop import SimulatedLoop
 from harmony_fleet.simulation.nats_server import Receive, Session
 from harmony_fleet.simulation.network import Network
@@ -292,7 +292,7 @@ class _Handled:
         handling = self._handle()
         try:
             waits_for = handling.send(None)
-        except StopIteration:  # most handlers wait for nothing: no task is made for them
+        except (StopIteration, Killed):  # most handlers wait for nothing: no task is made for them
             return
         self._loop.create_task(_go_on(handling, waits_for))
 
