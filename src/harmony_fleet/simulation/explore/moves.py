@@ -73,6 +73,7 @@ class OfficeMove(NamedTuple):
 
 
 NOTHING_SAID = 0
+VIEWS = tuple(View)
 
 
 class Moves:
@@ -90,6 +91,7 @@ class Moves:
         for name in (
             "own",
             "met",
+            "done",
             "stopped",
             "seen",
             "wished",
@@ -164,15 +166,15 @@ class Moves:
 
     # Operators
 
-    def done(self, desk: int, plane: int, record: int, faulty: bool) -> list[OfficeMove]:
+    def done(self, desk: int, plane: int, record: int, faulty: bool) -> tuple[OfficeMove, ...]:
         """What an operator may do, or what may go wrong about it."""
         found: list[OfficeMove] = []
-        for view in View:
+        for view in VIEWS:
             part = self.viewed(plane, view)
             for move in self.seen(desk, part, record, view, faulty):
                 there = plane if move.plane == part else self.merged(plane, move.plane)
-                found.append(move._replace(plane=there))
-        return found
+                found.append(move if there == part else move._replace(plane=there))
+        return tuple(found)
 
     def viewed(self, plane: int, view: View) -> int:
         return self.planes.number(view.of(self.planes.values[plane]))

@@ -13,7 +13,7 @@ from time import monotonic
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.simulation.explore import checks
 from harmony_fleet.simulation.explore.ends import reached_back
-from harmony_fleet.simulation.explore.moves import BITS, DeviceMove, Moves
+from harmony_fleet.simulation.explore.moves import BITS, DeviceMove, Moves, OfficeMove
 from harmony_fleet.simulation.explore.number import (
     DEVICE_KEY,
     DONE,
@@ -36,6 +36,7 @@ from harmony_fleet.simulation.explore.world import Scenario, Sight
 Desks = tuple[int, ...]
 Table = tuple[tuple[int, int, bool, str], ...]
 """Of moves: what each adds to the state's number, its label, whether it is free, what it breaks."""
+OfficeMoves = tuple[OfficeMove, ...]
 Edge = tuple[int, int, bool, str]
 """The state after a move, its label, whether it is free, and what it breaks."""
 
@@ -89,11 +90,9 @@ class Search:
         self._joints: dict[tuple[tuple[int, int, str], ...], int] = {}
         self._joint_tables: dict[int, Table] = {}
         places = (FIRST, SECOND)[: scenario.operators]
-        others = [MASK << place for place in places]
-        self._office_keys = [
-            OFFICE_KEY | (sum(others) if len(others) == 2 else others[0]) for _ in places
-        ]
-        self._office_tables: list[dict[int, Table]] = [{} for _ in places]
+        self._two = len(places) == 2
+        self._office_keys = [OFFICE_KEY | MASK << place for place in places]
+        self._office_tables: list[dict[int, tuple[Table, OfficeMoves]]] = [{} for _ in places]
         self.violations: list[Violation] = []
         self.transitions = 0
 
@@ -127,7 +126,7 @@ class Search:
                     if self._label(label) == line:
                         if breach:
                             return breach
-                        after.add(state + difference)
+                        after.add(self._in_order(state + difference))
             if not after:
                 raise StoryImpossible(f"move {number + 1} cannot happen: {line}")
             reached = after
@@ -158,11 +157,13 @@ class Search:
 
     def _expand(self, number: int) -> None:
         """What a move changes is the same wherever the parts that it concerns are: a difference."""
-        state, known, edges = self.states[number], self._known, self._edges
+        state, known, edges, two = self.states[number], self._known, self._edges, self._two
         for table in self._tables(state):
             self.transitions += len(table)
             for difference, label, free, breach in table:
                 after = state + difference
+                if two and after >> FIRST & MASK > after >> SECOND:
+                    after = self._in_order(after)
                 there = known.get(after)
                 if there is None:
                     there = self._meet(after, number, label)
@@ -180,13 +181,16 @@ class Search:
             found = self._device_tables[key] = self._device_table(state)
         alone, joint = found
         tables = [alone]
+        saving: list[OfficeMoves] = []
         for number, mask in enumerate(self._office_keys):
             key = state & mask
-            table = self._office_tables[number].get(key)
-            if table is None:
-                table = self._table(state, self._of_office(state, number))
-                self._office_tables[number][key] = table
-            tables.append(table)
+            office = self._office_tables[number].get(key)
+            if office is None:
+                office = self._office_tables[number][key] = self._office_table(state, number)
+            tables.append(office[0])
+            saving.append(office[1])
+        if self._two:
+            tables.append(self._table(state, self._of_both(state, saving)))
         if joint:
             tables.append(self._joint_table(state, joint))
         if self._stopping(state):
@@ -207,15 +211,28 @@ class Search:
     def _stopping(self, state: int) -> bool:
         """A stop is under way to the device."""
         stopping = state >> FIRST & MASK in self._with_stops
-        return stopping or (
-            len(self._office_keys) == 2 and state >> SECOND & MASK in self._with_stops
-        )
+        return stopping or (self._two and state >> SECOND & MASK in self._with_stops)
 
-    def _of_office(self, state: int, number: int) -> Iterator[Edge]:
-        """Of an operator, and once of all that does not concern what the device does."""
-        yield from self._of_operator(state, number)
-        if number == 0:
-            yield from self._of_the_plane(state, self._desks(state))
+    def _office_table(self, state: int, number: int) -> tuple[Table, OfficeMoves]:
+        """Of an operator alone; and the moves by which the other one's sight becomes an old one."""
+        desks, saving = self._desks(state), list[OfficeMove]()
+        record, edges = state >> RECORD & MASK, list[Edge]()
+        for move in self._office_moves(state, number):
+            if self._two and move.record != record:
+                saving.append(move)
+            else:
+                edges.append(self._office_moved(state, number, move, desks))
+        if not self._two:
+            edges += self._of_the_plane(state, desks)
+        return self._table(state, edges), tuple(saving)
+
+    def _of_both(self, state: int, saving: Sequence[OfficeMoves]) -> Iterator[Edge]:
+        """A record that one of two operators saves, and what becomes of the plane."""
+        desks = self._desks(state)
+        for number, found in enumerate(saving):
+            for move in found:
+                yield self._office_moved(state, number, move, desks)
+        yield from self._of_the_plane(state, desks)
 
     def _table(self, state: int, edges: Iterable[Edge]) -> Table:
         return tuple(
@@ -313,24 +330,26 @@ class Search:
                     for move in moves.stopped(device, upgrade_id, number, False):
                         yield move._replace(cost=1), desks
 
-    def _of_operator(self, state: int, number: int) -> Iterator[Edge]:
-        moves, desks = self.moves, self._desks(state)
-        device, plane, record = state & MASK, state >> BITS & MASK, state >> RECORD & MASK
-        faults, done = state >> FAULTS & FEW, state >> DONE & FEW
-        found = moves.done(desks[number], plane, record, False)
-        if faults:
-            found += moves.done(desks[number], plane, record, True)
-        if done < len(self.scenario.wishes):
-            asked = moves.wished(desks[number], record, done)
-            found += [move._replace(plane=plane) for move in asked]
-        for label, cost, after, there, written, wish, breach in found:
-            now = list(desks)
-            if written != record and len(desks) == 2:
-                now[1 - number] = moves.stale(now[1 - number])
-            now[number] = after
-            rest = written << RECORD | done + wish << DONE | faults - cost << FAULTS
-            packed = self._packed(device, there, rest, tuple(now))
-            yield packed, (number + 1) << 24 | label, not cost and not wish, breach
+    def _office_moves(self, state: int, number: int) -> Iterator[OfficeMove]:
+        moves, desk = self.moves, self._desks(state)[number]
+        plane, record = state >> BITS & MASK, state >> RECORD & MASK
+        yield from moves.done(desk, plane, record, False)
+        if state >> FAULTS & FEW:
+            yield from moves.done(desk, plane, record, True)
+        if (done := state >> DONE & FEW) < len(self.scenario.wishes):
+            for move in moves.wished(desk, record, done):
+                yield move._replace(plane=plane)
+
+    def _office_moved(self, state: int, number: int, move: OfficeMove, desks: Desks) -> Edge:
+        label, cost, desk, plane, record, wishes, breach = move
+        now = list(desks)
+        if self._two and record != state >> RECORD & MASK:
+            now[1 - number] = self.moves.stale(now[1 - number])
+        now[number] = desk
+        kept = state & (FEW << DONE | FEW << FAULTS)
+        rest = kept + (wishes << DONE) - (cost << FAULTS) | record << RECORD
+        packed = self._packed(state & MASK, plane, rest, tuple(now))
+        return packed, (number + 1) << 24 | label, not cost and not wishes, breach
 
     def _of_the_plane(self, state: int, desks: Desks) -> Iterator[Edge]:
         moves = self.moves
@@ -355,9 +374,16 @@ class Search:
         for desk in desks:
             if desk not in self._with_stops and self.moves.desks.values[desk].channel.stops:
                 self._with_stops.add(desk)
-        if len(desks) == 2:  # which is which makes no difference
-            rest |= max(desks) << SECOND
-        return device | plane << BITS | rest | min(desks) << FIRST
+        if self._two:
+            rest |= desks[1] << SECOND
+        return device | plane << BITS | rest | desks[0] << FIRST
+
+    def _in_order(self, state: int) -> int:
+        """Which of two operators is which makes no difference."""
+        first, second = state >> FIRST & MASK, state >> SECOND
+        if not self._two or first <= second:
+            return state
+        return state + ((second - first) << FIRST) - ((second - first) << SECOND)
 
     def _desks(self, state: int) -> Desks:
         return desks_of(self.moves, state)
