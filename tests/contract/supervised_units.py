@@ -57,7 +57,7 @@ class SupervisedUnits:
 
     def _look(self) -> None:
         """Read on in the log, up to a line of a process that has not told its version yet."""
-        self._versions = {pid: version for _, pid, _, version in self._trace()}
+        self._versions = {pid: version for _, pid, _, _, version in self._trace()}
         log = self._one.machine.log / f"{SUPERVISOR}.log"
         for line in log.read_text().splitlines()[self._read :]:
             _, unit, *words = line.split()
@@ -89,10 +89,10 @@ class SupervisedUnits:
 
     async def until_guarding(self) -> None:
         """The last that was written is that a guard began."""
-        await self._until(lambda: self._trace()[-1][2] == "guarding", "guarding")
+        await self._until(lambda: self._trace()[-1][3] == "guarding", "guarding")
 
     async def until_told(self) -> None:
-        await self._until(lambda: self._trace()[-1][2] == "told", "told")
+        await self._until(lambda: self._trace()[-1][3] == "told", "told")
 
     async def moment(self) -> None:
         """What runs once for five times as long as the unit waits."""

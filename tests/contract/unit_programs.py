@@ -1,7 +1,7 @@
 """The program that `unit_script` has a real service manager run: a file for each version.
 
 What it is to do next stands in files of a folder, which it takes away as it reads them. What it did
-it writes behind a trace there: boot, pid, what, version.
+it writes behind a trace there: boot, pid, role, what, version.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ FOLDER, VERSION, LINK, OLD_FILE = {folder!r}, {version!r}, {link!r}, {old_file!r
 def say(what):
     boot = open("/proc/sys/kernel/random/boot_id").read().strip()
     with open(FOLDER + "/trace", "a") as file:
-        file.write(f"{{boot}} {{os.getpid()}} {{what}} {{VERSION}}\\n")
+        file.write(f"{{boot}} {{os.getpid()}} {{role}} {{what}} {{VERSION}}\\n")
 
 def take(name):
     try:

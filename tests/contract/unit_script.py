@@ -325,6 +325,12 @@ async def _waits(units: Units) -> None:
     raise AssertionError("it never waited")
 
 
+async def a_restart_by_hand_starts_what_was_stopped(units: Units) -> None:
+    await units.stop()
+    await units.restart()
+    await units.until(READY)
+
+
 # The machine
 
 
@@ -381,6 +387,8 @@ PATIENT: Final[Sequence[Line]] = (
     a_stop_while_it_waits_keeps_it_from_being_started,
 )
 """For a machine with an hour between an end and the next start."""
+BY_HAND: Final[Sequence[Line]] = (a_restart_by_hand_starts_what_was_stopped,)
+"""What the local supervisor has no request for."""
 
 Told = dict[str, list[str]]
 
