@@ -1,8 +1,9 @@
 """The simulator's service manager does what the local supervisor does, line by line of one script.
 
 What is not compared: how long anything takes; by which signal a process is ended; that a candidate
-has a watchdog too, which the simulator leaves out. The supervisor has no restart by hand that
-starts what was stopped: its restart is the timer's.
+has a watchdog too, which the simulator leaves out; a start by hand of what waits to be started
+again, after which systemd 252 and the supervisor let it wait, and 257 and the simulator do not. The
+supervisor has no restart by hand that starts what was stopped: its restart is the timer's.
 """
 
 from dataclasses import replace

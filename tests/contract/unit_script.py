@@ -291,15 +291,6 @@ async def _still_there(units: Units) -> None:
 # Waiting: with an hour between an end and the next start
 
 
-async def a_start_by_hand_while_it_waits_changes_nothing(units: Units) -> None:
-    await _waits(units)
-    await units.start()
-    await units.moment()
-    units.events.append(await units.state())
-    await units.restart()
-    await units.until(READY)
-
-
 async def a_restart_while_it_waits_starts_it_at_once(units: Units) -> None:
     for restart in (units.restart, units.try_restart):
         await _waits(units)
@@ -382,7 +373,6 @@ LINES: Final[Sequence[Line]] = (
     a_stop_by_hand_lasts_until_the_next_boot,
 )
 PATIENT: Final[Sequence[Line]] = (
-    a_start_by_hand_while_it_waits_changes_nothing,
     a_restart_while_it_waits_starts_it_at_once,
     a_stop_while_it_waits_keeps_it_from_being_started,
 )

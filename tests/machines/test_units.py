@@ -1,7 +1,8 @@
 """The simulator's service manager does what systemd does with the installed unit, line by line.
 
 What is not compared: how long anything takes; by which signal a process is ended; that a candidate
-has a watchdog too, which the simulator leaves out; the sandbox.
+has a watchdog too, which the simulator leaves out; the sandbox; a start by hand of what waits to be
+started again, after which 252 lets it wait, and 257 and the simulator do not.
 """
 
 import pytest

@@ -69,10 +69,9 @@ class ServiceManager:
         self._stop_then(self._stopped)
 
     def start(self) -> None:
-        """systemctl start. One that waits to be started again goes on to wait."""
         if self.state is Unit.STOPPING:
             self._after_stop = self._guard_first
-        elif self.state is Unit.STOPPED:
+        elif self.state in {Unit.STOPPED, Unit.WAITING}:
             self._guard_first()
 
     def restart(self) -> None:

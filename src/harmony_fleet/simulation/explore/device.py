@@ -108,7 +108,10 @@ class Devices:
             return tuple(found)
         process = device.process
         for label, event, after in self._events(device, process):
-            found += self._handled(replace(device, process=after), label, event)
+            left = replace(device, process=after)
+            if isinstance(event, CandidateStartFailed):  # it was ended before that is told
+                left = replace(left, candidate=None)
+            found += self._handled(left, label, event)
         found += self._work(device, process)
         found += self._deaths(device, process)
         return tuple(found)

@@ -1,0 +1,44 @@
+"""The explorer assumes of a service manager what the simulator's does, which is held to real ones.
+
+Left out there, and so not compared: what is stopped by hand, and started again; how long anything
+waits; how an end came; that a candidate is ended when its whole time is over, which is there a
+candidate that is killed. The timer's restart is the unit's: `test_explore` has it in a story.
+"""
+
+import pytest
+from tests.contract import unit_script
+from tests.contract.explored_units import on_the_explorer
+from tests.contract.simulated_units import on_simulated_units
+from tests.contract.unit_script import Told
+
+LINES = (
+    unit_script.it_is_started_again_however_it_ends,
+    unit_script.one_that_ends_before_it_is_ready_is_started_again,
+    unit_script.one_that_is_never_ready_is_killed_and_started_again,
+    unit_script.one_that_hangs_is_killed_by_the_watchdog_and_started_again,
+    unit_script.a_guard_that_fails_hangs_or_is_missing_blocks_no_start,
+    unit_script.what_the_guard_links_is_what_starts,
+    unit_script.what_the_primary_links_is_what_starts_when_it_hands_over,
+    unit_script.a_link_that_leads_nowhere_is_tried_until_it_leads_somewhere,
+    unit_script.a_restart_by_hand_ends_and_starts_it_whatever_it_does,
+    unit_script.one_candidate_takes_the_place_of_another,
+    unit_script.a_candidate_that_ends_is_gone_and_nobody_starts_it_again,
+    unit_script.a_candidate_that_does_not_get_ready_is_not_there,
+    unit_script.a_reboot_tells_both_to_end_and_starts_the_primary_alone,
+    unit_script.a_power_cut_ends_both_and_starts_the_primary_alone,
+)
+
+
+def test_the_explorer_s_units_do_what_the_simulated_ones_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert on_the_explorer(monkeypatch, LINES) == roughly(on_simulated_units(LINES))
+
+
+def roughly(told: Told) -> Told:
+    """Without how an end came."""
+    return {line: [_roughly(event) for event in events] for line, events in told.items()}
+
+
+def _roughly(event: str) -> str:
+    return " ".join(event.split()[:2]) if event.startswith("ended") else event
