@@ -154,11 +154,11 @@ def told(office: Office, beat: Beat) -> Office:
 
 
 def disconnected(office: Office) -> Office:
-    """What was seen counts no more; what was under way to it is lost."""
+    """What was seen counts no more; what was under way is lost, but for what it has read."""
     stops = office.desk.channel.stops
     desk = replace(office.desk, channel=Channel(Sight.AWAY, stops=stops), saw=None)
-    if desk.writing is not None:
-        desk = replace(desk, writing=Writing(desk.writing.then or desk.writing.wanted))
+    if desk.writing is not None and desk.writing.hand is Hand.HAS_SENT:
+        desk = replace(desk, writing=desk.writing.again())
     return decide(replace(office, desk=desk), SightForgotten())
 
 

@@ -174,7 +174,11 @@ def _hears(office: Office, status: Status) -> Iterator[Act]:
 
 def _writes(office: Office, at_once: bool) -> Iterator[Act]:
     writing, plane = office.desk.writing, office.plane
-    if writing is None or office.desk.channel.sight is Sight.AWAY:
+    if writing is None:
+        return
+    if office.desk.channel.sight is Sight.AWAY:
+        if writing.hand is Hand.HAS_READ:
+            yield Act("cannot write, and will read again", _with_writing(office, writing.again()))
         return
     if at_once:
         looked = read(office)
@@ -206,7 +210,7 @@ def _writes(office: Office, at_once: bool) -> Iterator[Act]:
 def _stored(office: Office, writing: Writing) -> Office:
     plane = office.plane
     if writing.revision != plane.written:
-        return _with_writing(office, Writing(writing.then or writing.wanted))
+        return _with_writing(office, writing.again())
     stored = replace(
         plane, marker=writing.wanted, older_marker=plane.marker, written=writing.revision + 1
     )

@@ -195,6 +195,10 @@ class Writing:
     then: Marker | None = None
     """What was asked for meanwhile."""
 
+    def again(self) -> "Writing":
+        """From the beginning: the comparison failed, or what was sent is lost."""
+        return Writing(self.then or self.wanted)
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
