@@ -169,9 +169,10 @@ class ExploredPlanes:
         return live
 
     async def lists_beats(self, who: str) -> bool:
-        self._desks[who] = replace(self._desks[who], saw=None)
+        desk = self._desks[who]
+        self._desks[who] = replace(desk, case=replace(desk.case, seen_upgrade=None), saw=None)
         for act in acts(self._office(who), View.HEARTBEATS, at_once=False):
-            assert act.office.desk.saw is None
+            assert (act.office.desk.saw, act.office.desk.case.seen_upgrade) == (None, None)
         return bool(View.HEARTBEATS.of(self._plane).beats)
 
     # Stops

@@ -70,6 +70,7 @@ class NatsPlanes:
         self._device: Plane | None = None
         self._revisions = dict.fromkeys(BOTH, 0)
         self._answers, self._stops = True, 0
+        """Stops that came since it was told how many did."""
 
     async def close(self) -> None:
         for who in BOTH:
@@ -172,13 +173,14 @@ class NatsPlanes:
     async def stops(self, who: str, answer_lost: bool = False) -> Sequence[str]:
         client = FleetCommandsClient(self._seats[who].plane, PATIENCE_S)
         await client.start()
-        self._answers, before = not answer_lost, self._stops
+        self._answers = not answer_lost
         try:
             await client.upgrade_stop(NAME, UPGRADE_ID)
             known = ANSWERED
         except (NoResponders, RequestTimedOut):
             known = UNKNOWN
-        return [*[ARRIVES] * (self._stops - before), known]
+        arrived, self._stops = self._stops, 0
+        return [*[ARRIVES] * arrived, known]
 
 
 class RealServer:

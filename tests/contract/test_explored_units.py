@@ -2,14 +2,21 @@
 
 Left out there, and so not compared: what is stopped by hand, and started again; how long anything
 waits; how an end came; that a candidate is ended when its whole time is over, which is there a
-candidate that is killed. The timer's restart is the unit's: `test_explore` has it in a story.
+candidate that is killed. The primary is the shipped one, which ends a candidate once it is READY:
+that one outlives the old primary is shown before that.
 """
+
+from dataclasses import replace
 
 import pytest
 from tests.contract import unit_script
 from tests.contract.explored_units import on_the_explorer
 from tests.contract.simulated_units import on_simulated_units
-from tests.contract.unit_script import Told
+from tests.contract.unit_script import NEW, Told
+
+from harmony_fleet.simulation.explore.device import Devices
+from harmony_fleet.simulation.explore.start import installed
+from harmony_fleet.simulation.explore.world import Candidate, Kind
 
 LINES = (
     unit_script.it_is_started_again_however_it_ends,
@@ -33,6 +40,15 @@ def test_the_explorer_s_units_do_what_the_simulated_ones_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert on_the_explorer(monkeypatch, LINES) == roughly(on_simulated_units(LINES))
+
+
+@pytest.mark.parametrize("end", ["the agent is killed", "the unit is restarted"])
+def test_a_candidate_outlives_the_primary_there_too(end: str) -> None:
+    device, _, _ = installed(plain=False)
+    both = replace(device, candidate=Candidate(NEW, "1" * 32))
+    steps = Devices(Kind.GOOD, faulty=True).own(both)
+    after = [step.reaction.device for step in steps if step.label == end]
+    assert [(one.process, one.candidate) for one in after] == [(None, both.candidate)]
 
 
 def roughly(told: Told) -> Told:

@@ -298,6 +298,26 @@ async def a_restart_while_it_waits_starts_it_at_once(units: Units) -> None:
         await units.until(READY)
 
 
+async def a_restart_while_it_starts_ends_it_and_starts_it_at_once(units: Units) -> None:
+    for restart in (units.restart, units.try_restart):
+        await _waits(units)
+        units.next_start("hang")
+        await units.restart()
+        await units.until(f"start {OLD}")
+        await restart()
+        await units.until(READY)
+
+
+async def a_restart_while_its_guard_runs_ends_it_and_starts_it_at_once(units: Units) -> None:
+    for restart in (units.restart, units.try_restart):
+        await _waits(units)
+        units.next_guard("hang")
+        await units.restart()
+        await units.until_guarding()
+        await restart()
+        await units.until(READY)
+
+
 async def a_stop_while_it_waits_keeps_it_from_being_started(units: Units) -> None:
     await _waits(units)
     await units.stop()
@@ -374,6 +394,8 @@ LINES: Final[Sequence[Line]] = (
 )
 PATIENT: Final[Sequence[Line]] = (
     a_restart_while_it_waits_starts_it_at_once,
+    a_restart_while_it_starts_ends_it_and_starts_it_at_once,
+    a_restart_while_its_guard_runs_ends_it_and_starts_it_at_once,
     a_stop_while_it_waits_keeps_it_from_being_started,
 )
 """For a machine with an hour between an end and the next start."""
