@@ -204,10 +204,15 @@ class RealServer:
     async def lost(self, back: Return) -> None:
         await self.stop()
         kept = self._folder / "jetstream"
-        if back is not Return.AS_IT_WAS:
+        if back in {Return.WITHOUT_LAST_WRITES, Return.EMPTY}:
             shutil.rmtree(kept)
         if back is Return.WITHOUT_LAST_WRITES:
             shutil.copytree(self._copy, kept)
+        if back is Return.WITHOUT_LAST_MARKER:
+            (copied,) = self._copy.rglob(subjects.stream(MARKER_BUCKET))
+            place = kept / copied.relative_to(self._copy)
+            shutil.rmtree(place)
+            shutil.copytree(copied, place)
         self._server = await EmbeddedNats.start(self._folder, self._server.port)
 
     async def stop(self) -> None:
@@ -229,7 +234,11 @@ class SimulatedServer:
         self._server.jetstream.sync()
 
     async def lost(self, back: Return) -> None:
-        losing = ALL if back is Return.WITHOUT_LAST_WRITES else 0
+        less = {Return.WITHOUT_LAST_WRITES, Return.WITHOUT_LAST_MARKER}
+        losing = ALL if back in less else 0
+        if back is Return.WITHOUT_LAST_MARKER:
+            streams_there = self._server.jetstream.streams
+            streams_there[subjects.stream(STATUS_BUCKET)].unsynced.clear()
         self._server.stop(losing=losing, empty=back is Return.EMPTY)
         self._server.start()
 

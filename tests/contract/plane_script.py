@@ -17,6 +17,8 @@ ARRIVES, ANSWERED = "the stop arrives", "the answer arrives"
 class Return(StrEnum):
     AS_IT_WAS = "is back"
     WITHOUT_LAST_WRITES = "is back without its last writes"
+    WITHOUT_LAST_MARKER = "is back without its last marker"
+    """The other buckets have lost nothing."""
     EMPTY = "is back, and empty"
 
 
@@ -147,6 +149,22 @@ async def of_statuses_the_newest_alone_is_there_acknowledged_or_not(planes: Plan
     await _statuses(planes)
 
 
+async def one_bucket_may_lose_what_another_keeps(planes: Planes) -> None:
+    await planes.reads(FIRST)
+    await _writes(planes, FIRST, "A")
+    await planes.device_puts(1)
+    await planes.synced()
+    await planes.reads(FIRST)
+    await _writes(planes, FIRST, "B")
+    await planes.device_puts(2)
+    await _outage(planes, Return.WITHOUT_LAST_MARKER)
+    await _read(planes)
+    await _statuses(planes)
+    await planes.reads(SECOND)
+    await _writes(planes, SECOND, "C")
+    await _read(planes)
+
+
 async def a_heartbeat_is_live_only_after_a_look_in_this_connection(planes: Planes) -> None:
     await _beats(planes)
     await planes.disconnects(FIRST)
@@ -223,6 +241,7 @@ LINES: Final[Sequence[Line]] = (
     a_revision_of_what_was_lost_matches_nothing_until_it_is_given_out_again,
     an_empty_bucket_gives_its_revisions_out_from_the_first,
     of_statuses_the_newest_alone_is_there_acknowledged_or_not,
+    one_bucket_may_lose_what_another_keeps,
     a_heartbeat_is_live_only_after_a_look_in_this_connection,
     a_heartbeat_in_a_newer_stream_is_live_and_the_older_ones_are_gone,
     a_stop_reaches_who_is_connected_then_and_else_nobody,

@@ -1,9 +1,9 @@
 """The message plane loses, compares and hands out again as the real one does, line by line.
 
 Both models are held to it: the simulated server, and what the explorer keeps of one. Not compared:
-what of several buckets is lost together; a status that comes back in the place of a lost one,
-of which the explorer says that it tells nobody more; what happens to heartbeats before somebody
-has made their stream anew.
+the status before one that was lost, of which the explorer says that it tells nobody more; that more
+than the last write of a marker may be lost; and what becomes of a heartbeat before somebody has
+made its stream anew.
 """
 
 import asyncio

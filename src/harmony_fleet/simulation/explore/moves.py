@@ -258,19 +258,24 @@ class Moves:
         return self.desks.number(after)
 
     def returns(self, plane: int) -> tuple[tuple[int, int], ...]:
-        """It is back: as it was, without its last writes, or empty. Label and plane.
+        """It is back: with less than it had, or with nothing. Label and plane.
 
-        A status that was lost is put again; whether the one before it comes back tells nobody more.
+        Each bucket loses its own last writes. A status that was lost is put again; whether the one
+        before it comes back tells nobody more.
         """
         gone = self.planes.values[plane]
         back = replace(gone, up=True)
         written = max(0, gone.written - 1)
-        older = replace(back, marker=gone.older_marker, status=None, written=written)
-        empty = Plane(device=False)
-        stories = ("is back", "is back without its last writes", "is back, and empty")
+        unmarked = replace(back, marker=gone.older_marker, written=written)
+        found = {
+            "is back": back,
+            "is back without its last marker": unmarked,
+            "is back without its last writes": replace(unmarked, status=None),
+            "is back, and empty": Plane(device=False),
+        }
         return tuple(
             (self.labels.number(f"the message plane {story}"), self.planes.number(after))
-            for story, after in zip(stories, (back, older, empty), strict=True)
+            for story, after in found.items()
         )
 
     def plain(self, plane: int) -> int:
