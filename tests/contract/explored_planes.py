@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tests.contract.plane_script import ANSWERED, ARRIVES, BOTH, LINES, UNKNOWN, Return, Told, play
 
+from harmony_fleet.agent.upgrade.states import Starting
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, Marker, Status
 from harmony_fleet.operator.events import StatusSeen
 from harmony_fleet.operator.records import DeviceRecord
@@ -130,12 +131,12 @@ class ExploredPlanes:
         return self._plane.written > before
 
     async def device_reads(self) -> str:
-        before = self._device
-        self._device = replace(before, process=replace(self._process(), known=None))
+        """The order that it takes up by it."""
         found = {one.label: one.device.process for one in self._all_meetings()}
-        self._device = before
         process = found.get("the device reads the marker")
-        return chr(process.known.generation) if process and process.known else ""
+        if process is None or isinstance(process.state, Starting):
+            return ""
+        return chr(process.state.journal.highest)
 
     async def device_puts(self, seq: int, acknowledged: bool = True) -> None:
         process = self._process()
