@@ -26,7 +26,7 @@ PLANS: Final = (
     Plan(Scenario("another order", wishes=(Wish.UPGRADE, Wish.OTHER)), 0, 1),
     Plan(Scenario("two operators", operators=2), 0, 1),
     Plan(Scenario("two operators, a marker in three moves", operators=2, looks=True), 0, 0),
-    Plan(Scenario("two operators, and an abort", operators=2, wishes=_ABORTED), 0, 0),
+    Plan(Scenario("two operators, and an abort", operators=2, wishes=_ABORTED), 0, 1),
     Plan(Scenario("failed, and again", Kind.SILENT, (Wish.UPGRADE, Wish.AGAIN)), 1, 2),
     Plan(Scenario("failed, and again by retry", Kind.SILENT, (Wish.UPGRADE, Wish.RETRY)), 1, 2),
 )
