@@ -15,6 +15,7 @@ KEPT = MASK << RECORD | FEW << DONE | FEW << FAULTS
 """The record, the wishes uttered, the faults left."""
 
 DEVICE_KEY = MASK | MASK << BITS | FEW << FAULTS
+DEVICE_AND_RECORD = MASK | MASK << RECORD
 OFFICE_KEY = MASK << BITS | KEPT
 
 JOINT_SHIFT = 3 * BITS + 6
