@@ -87,9 +87,9 @@ class SimulatedPlane(Plane):
         handled = _Handled(self._loop, subject, handler)
         self._heard_by.append(handled)
         if self._session is not None:
-            self._send(
-                self._session.subscribe, subject, self._receiver(self._session, handled.take)
-            )
+            receive = self._receiver(self._session, handled.take)
+            send = self._send if self._network.is_fair(self._who) else self._in_order
+            send(self._session.subscribe, subject, receive)
 
     async def publish(
         self,
@@ -242,10 +242,17 @@ class SimulatedPlane(Plane):
             reach(*what)
             return
         for delay_s in network.delays_s(self._who, self._chance):
-            at_s = self._loop.now_s + network.latency_s(self._chance) + delay_s
             if not delay_s:
-                at_s = self._sent_until_s = max(at_s, self._sent_until_s)
-            self._loop.post(at_s, self._loop.outside, reach, *what)
+                self._in_order(reach, *what)
+            else:
+                at_s = self._loop.now_s + network.latency_s(self._chance) + delay_s
+                self._loop.post(at_s, self._loop.outside, reach, *what)
+
+    def _in_order(self, reach: Callable[..., None], *what: object) -> None:
+        """As a stream of bytes does. A subscription is lost with its connection, and only so."""
+        at_s = self._loop.now_s + self._network.latency_s(self._chance)
+        self._sent_until_s = max(at_s, self._sent_until_s)
+        self._loop.post(self._sent_until_s, self._loop.outside, reach, *what)
 
     def _receiver(self, session: Session, receive: Receive) -> Receive:
         """From the server: the same."""
