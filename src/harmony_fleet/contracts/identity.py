@@ -90,9 +90,13 @@ def check_token(text: str) -> str:
     return _match("identifier", text)
 
 
-@lru_cache(_KEPT)
 def check_url(text: str) -> str:
     """Raises InvalidValue unless `text` is an http or https URL with a host and no credentials."""
+    return _url(text)
+
+
+@lru_cache(_KEPT)
+def _url(text: str) -> str:
     shown = repr(text.rpartition("@")[2][:200])  # never a password
     if len(text) > MAX_URL_LENGTH or not (text.isascii() and text.isprintable()) or " " in text:
         raise InvalidValue(f"URL {shown} is too long or not of printable ASCII (RFC 3986)")

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.operator.loop import Operator
 from harmony_fleet.operator.ports import StoreError
 from harmony_fleet.operator.records import DeviceRecord, Release
-from harmony_fleet.operator.results import OrderResult
+from harmony_fleet.operator.results import OrderResult, UnknownDevice
 from harmony_fleet.operator.streams import stream_configurations
 from harmony_fleet.simulation.chances import Chances
 from harmony_fleet.simulation.device import SimulatedDevice
@@ -183,10 +184,12 @@ class World:
         except StoreError:
             again()
             return
-        except Exception as error:  # noqa: BLE001 - a refusal; whatever it is, it is told
+        except UnknownDevice as error:
             self.judge.said("a person", f"{ask.device}: {error}")
-            if type(error).__name__ == "UnknownDevice":
-                again()
+            again()
+            return
+        except FleetError as error:
+            self.judge.said("a person", f"{ask.device}: {error}")
             return
         for result in results:
             if result.upgrade_id and not result.reason:

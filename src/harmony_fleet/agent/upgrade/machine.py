@@ -1,8 +1,9 @@
 """What one process does about an upgrade: `step(state, event) -> (state, effects)`. Pure.
 
 Rules
-1. Which party this process is follows from its own version and the journal: the from-version is
-   old, the to-version new; any other binary ends the attempt and touches no link.
+1. Which party this process is follows from the journal, its own version, and what the link leads
+   to: the from-version is old, the to-version new, and so is, before the commit, whatever the link
+   to that one has started; any other binary ends the attempt and touches no link.
 2. The old version is ended by a stop for this upgrade_id and by nothing else; the agent never
    stops itself.
 3. Before the commit every restart reverts; after it only the guard rolls back.
@@ -133,8 +134,8 @@ def _primary_started(event: PrimaryStarted, journal: Journal) -> Transition:
         return new_primary.started(event.running, journal)
     why = cause(
         CauseKind.REPLACED_BY_HAND,
-        f"version {event.running} was started in the middle of an upgrade from "
-        f"{attempt.from_version} to {attempt.to_version}: order the version that you want",
+        f"what was started in the middle of an upgrade from {attempt.from_version} to "
+        f"{attempt.to_version} says that it is {event.running}: order the version that you want",
     )
     return _settle(event.running, end(journal, Stage.UNRESOLVED, why))
 

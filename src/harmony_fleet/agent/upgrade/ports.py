@@ -76,8 +76,9 @@ class Versions(Protocol):
     def check_target(self, version: str, sha256: str | None) -> None:
         """Raises UpgradeFault(ROLLBACK_TARGET_DAMAGED) unless the file is whole and executable.
 
-        It is durable afterwards. The process that runs from that very file writes it anew from
-        its open descriptor first, where it can. None as digest: whole by its own manifest.
+        The process that runs from that very file writes it anew from its open descriptor first,
+        where it can. None as digest: whole by its own manifest. The file is durable afterwards;
+        raises UpgradeFault(DISK_FULL or DEVICE_FAULT) where the disk refuses that.
         """
 
     def point_previous(self, version: str) -> None:

@@ -17,7 +17,7 @@ EXIT_STOP = 0
 
 
 class Party(StrEnum):
-    """Who this process is in the attempt, by its own version."""
+    """Who this process is in the attempt."""
 
     OLD = "old"
     NEW = "new"

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from time import monotonic
 
@@ -21,7 +22,7 @@ from harmony_fleet.simulation.explore.scenarios import PLANS
 from harmony_fleet.simulation.explore.search import Explored
 from harmony_fleet.simulation.quiet import quiet
 
-VIOLATED, BAD_INPUT = 1, 2
+VIOLATED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -32,6 +33,14 @@ def run(arguments: list[str] | None = None) -> int:
             if asked.replay:
                 return _replay(asked.replay)
             return _prove(_tasks(asked.faults, asked.scenario), asked.processes, asked.traces)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenProcessPool:
+        print(
+            "explore: one of its processes was killed: is there too little memory?", file=sys.stderr
+        )
+        return VIOLATED
     except FleetError as error:
         print(f"explore: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -7,7 +7,7 @@ from typing import Final
 
 from harmony_fleet.agent.upgrade.effects import StartCandidate
 from harmony_fleet.agent.upgrade.record import Journal
-from harmony_fleet.agent.upgrade.states import Idle, Starting
+from harmony_fleet.agent.upgrade.states import Checking, Idle, Reverting, Starting, Trial
 from harmony_fleet.contracts.upgrade import AgentUpgradePhase, CauseKind, Ended
 from harmony_fleet.operator.records import DeviceRecord, Order
 from harmony_fleet.simulation.disk import JOURNAL, LINK, TORN, Disk, file_of
@@ -209,12 +209,13 @@ def of_records_change(before: DeviceRecord, after: DeviceRecord) -> str:
 def settled(device: Device, record: DeviceRecord, kind: Kind) -> bool:
     """6, 7, 8: a working agent runs, nothing is under way, and the store knows how all ended.
 
-    Where the file to go back to was damaged, an agent that runs is all that can be asked.
+    Where the file to go back to is damaged, who would go back waits for its repair, and says so.
     """
     process = device.process
     if process is None or isinstance(process.state, Starting):
         return False
-    if device.damaged:
+    damaged = Disk.of(device.disk).seen(file_of(OLD)) is TORN
+    if damaged and isinstance(process.state, Trial | Checking | Reverting):
         return True
     journal = process.state.journal
     if not isinstance(process.state, Idle) or journal.open_attempt is not None:

@@ -100,6 +100,7 @@ class Moves:
             "told",
             "answered",
             "stopless",
+            "knows_who",
         ):
             setattr(self, name, cache(getattr(self, name)))
         for name in ("stale", "outage", "returns", "cut", "cut_desk", "plain"):
@@ -142,6 +143,11 @@ class Moves:
             for step in self._parties[faulty].taking(before, "the stop arrives", event)
         )
         return self._device_moves(before, meetings, faulty, upgrade_id)
+
+    def knows_who(self, device: int) -> bool:
+        """It is still to take a stop, and to answer the operator that has sent it."""
+        process = self.devices.values[device].process
+        return process is not None and isinstance(process.again, StopReceived)
 
     def _device_moves(
         self, before: Device, meetings: Iterable[Meeting], faulty: bool, stopped: str | None = None

@@ -1,8 +1,9 @@
 """Explores the scenarios on all cores, and tells what was found, as a table and as stories."""
 
+import gc
 import json
-import multiprocessing
 from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.simulation.explore.scenarios import PLANS, plan
 from harmony_fleet.simulation.explore.search import Explored, Search, Violation
 from harmony_fleet.simulation.explore.world import Scenario
+from harmony_fleet.simulation.workers import workers
 
 
 class TraceUnusable(FleetError):
@@ -35,13 +37,26 @@ class Trace:
 
 
 def explore(task: Task) -> Explored:
-    return Search(task.scenario, task.faults).run()
+    gc.disable()  # what is visited stays until all is, and then goes at once
+    try:
+        return Search(task.scenario, task.faults).run()
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 def explore_all(tasks: Sequence[Task], processes: int) -> Iterator[Explored]:
-    """In the order in which they end. The last ones, which take longest, are begun first."""
-    with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(explore, reversed(tasks), chunksize=1)
+    """In the order in which they end. The last ones, which take longest, are begun first.
+
+    Raises BrokenProcessPool where a process of it was killed, as for want of memory.
+    """
+    with workers(processes) as pool:
+        try:
+            running = [pool.submit(explore, task) for task in reversed(tasks)]
+            for one in as_completed(running):
+                yield one.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def table(found: Sequence[Explored]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from time import monotonic
 
 from harmony_fleet.contracts.errors import FleetError
 from harmony_fleet.simulation.explore import checks
-from harmony_fleet.simulation.explore.ends import reached_back
+from harmony_fleet.simulation.explore.ends import stuck
 from harmony_fleet.simulation.explore.moves import Moves
 from harmony_fleet.simulation.explore.number import (
     DEVICE_AND_RECORD,
@@ -161,12 +161,12 @@ class Search:
     # Where all ends
 
     def _judge_ends(self) -> int:
-        """Every state must have a free way to one that is settled: how many are."""
+        """From every state a free way must lead to where nothing but settled states follows: how
+        many are settled.
+        """
         judged, states = self._judged, enumerate(self.states)
         settled = [number for number, state in states if judged[state & DEVICE_AND_RECORD]]
-        reached = reached_back(settled, self._edges, self._ends)
-        stuck = reached.find(0)
-        if stuck >= 0:
+        if (found := stuck(settled, self._edges, self._ends)) >= 0:
             what = "6: once faults stop, it never settles"
-            self.violations.append(Violation(what, self.story(stuck)))
+            self.violations.append(Violation(what, self.story(found)))
         return len(settled)

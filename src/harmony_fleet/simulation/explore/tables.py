@@ -204,7 +204,7 @@ class Tables:
         """One arrives; as a fault it may arrive once more."""
         moves = self.moves
         for number, desk in enumerate(desks):
-            for upgrade_id in moves.desks.values[desk].channel.stops:
+            for upgrade_id in sorted(moves.desks.values[desk].channel.stops):
                 left = (*desks[:number], moves.stopless(desk, upgrade_id), *desks[number + 1 :])
                 for move in moves.stopped(device, upgrade_id, number, faulty):
                     yield move, left
@@ -261,9 +261,9 @@ class Tables:
         return device | plane << BITS | rest | desks[0] << FIRST
 
     def in_order(self, state: int) -> int:
-        """Which of two operators is which makes no difference."""
+        """Which of two operators is which makes no difference, unless the device knows one."""
         first, second = state >> FIRST & MASK, state >> SECOND
-        if not self.two or first <= second:
+        if not self.two or first <= second or self.moves.knows_who(state & MASK):
             return state
         return state + ((second - first) << FIRST) - ((second - first) << SECOND)
 
