@@ -67,7 +67,7 @@ class ExploredPlanes:
 
     def _act(self, who: str, view: View, *labels: str) -> Act:
         """The one that is offered by one of these names."""
-        found = [act for act in acts(self._office(who), view, at_once=False) if act.label in labels]
+        found = [act for act in acts(self._office(who), view, looks=True) if act.label in labels]
         (act,) = found
         self._desks[who], self._plane = act.office.desk, act.office.plane
         return act
@@ -172,7 +172,7 @@ class ExploredPlanes:
     async def lists_beats(self, who: str) -> bool:
         desk = self._desks[who]
         self._desks[who] = replace(desk, case=replace(desk.case, seen_upgrade=None), saw=None)
-        for act in acts(self._office(who), View.HEARTBEATS, at_once=False):
+        for act in acts(self._office(who), View.HEARTBEATS, looks=True):
             assert (act.office.desk.saw, act.office.desk.case.seen_upgrade) == (None, None)
         return bool(View.HEARTBEATS.of(self._plane).beats)
 

@@ -4,17 +4,8 @@ from typing import Final
 
 from tests.proof.seeding import Bug, change, to
 
-from harmony_fleet.simulation.explore.world import Kind, Scenario, Wish
-
 COORDINATOR, LOOP = "operator/coordinator.py", "operator/loop.py"
 OBSERVER, LIVENESS = "operator/observer.py", "operator/liveness.py"
-
-ABORTED_AND_AGAIN: Final = Scenario(
-    "an abort, and the same version again", Kind.GOOD, (Wish.UPGRADE, Wish.ABORT, Wish.AGAIN)
-)
-TWO_AND_AN_ABORT: Final = Scenario(
-    "two operators, and an abort", Kind.GOOD, (Wish.UPGRADE, Wish.ABORT), operators=2
-)
 
 OF_ITS_SIGHT: Final = (
     Bug(
@@ -50,7 +41,7 @@ OF_ITS_SIGHT: Final = (
     Bug(
         "a heartbeat of another upgrade is counted",
         (change(COORDINATOR, "        and beat.upgrade_id == order.upgrade_id\n", ""),),
-        (ABORTED_AND_AGAIN,),
+        to("an abort, and the same version again"),
     ),
     Bug(
         "sight is kept over a lost connection",
@@ -92,7 +83,7 @@ OF_ITS_SIGHT: Final = (
                 "    looked = office\n    desk, channel",
             ),
         ),
-        (TWO_AND_AN_ABORT,),
+        to("two operators, and an abort"),
     ),
     Bug(
         "a heartbeat of a listing is counted",

@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from harmony_fleet.agent.upgrade import guard_rules, stop_signal
+from harmony_fleet.agent.upgrade import guard_rules
 from harmony_fleet.agent.upgrade.events import StopReceived
 from harmony_fleet.agent.upgrade.states import Armed, State
 from harmony_fleet.operator import coordinator
 from harmony_fleet.operator.coordinator import Case
-from harmony_fleet.operator.loop import Operator
 from harmony_fleet.simulation.__main__ import main
 from harmony_fleet.simulation.programs import FIRST, Behaviour, Program
-from harmony_fleet.simulation.scenario import Ask, Fault, FaultKind, Scenario, scenario_of
+from harmony_fleet.simulation.scenario import STALE, Ask, Fault, FaultKind, Scenario, scenario_of
 from harmony_fleet.simulation.shrink import shrink
 from harmony_fleet.simulation.totals import run_many, run_seeds
 from harmony_fleet.simulation.world import Outcome, run
@@ -85,6 +84,8 @@ def test_any_one_fault_in_a_good_upgrade_ends_without_a_violation(
     outcome = run(scenario(Behaviour.GOOD, Fault(at_s, kind, target, 3.0, 7, role)))
     assert outcome.violations == []
     assert sum(outcome.ends.values()) == 1
+    nothing_was_said_yet = kind in STALE and at_s < 4.0
+    assert outcome.faults[kind] or nothing_was_said_yet
 
 
 def replayed(seed: int, hash_seed: str) -> bytes:
@@ -157,7 +158,6 @@ def test_a_stop_that_is_not_for_the_armed_upgrade_and_is_obeyed_is_caught(
         return isinstance(state, Armed)
 
     monkeypatch.setattr("harmony_fleet.agent.upgrade.old_primary.acts_on", acts_on)
-    assert stop_signal.acts_on is not acts_on
     programs = (Program(FIRST), Program("1.1.0"), Program("1.2.0"))
     asks = (Ask(3.0, DEVICE, "1.1.0"), Ask(15.0, DEVICE, "1.2.0"))
     faults = (
@@ -201,7 +201,3 @@ def test_what_cannot_be_asked_is_said_and_leaves_with_2(
         main(argv)
     assert left.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_an_operator_is_the_shipped_one() -> None:
-    assert Operator.__module__ == "harmony_fleet.operator.loop"

@@ -197,7 +197,7 @@ class Moves:
         self, desk: int, part: int, record: int, view: View, faulty: bool
     ) -> tuple[OfficeMove, ...]:
         office = self._office(desk, part, record)
-        found = faults(office, view) if faulty else acts(office, view, self.scenario.at_once)
+        found = faults(office, view) if faulty else acts(office, view, self.scenario.looks)
         return self._office_moves(office, found)
 
     def wished(self, desk: int, record: int, wish: int) -> tuple[OfficeMove, ...]:

@@ -74,26 +74,26 @@ class View(StrEnum):
                 assert_never(self)
 
 
-def acts(office: Office, view: View, at_once: bool) -> Iterator[Act]:
+def acts(office: Office, view: View, looks: bool) -> Iterator[Act]:
     """What it may do by itself that needs no more than this view.
 
-    `at_once`: it looks and writes a marker in one move.
+    `looks`: it reads, looks at the store and writes a marker, each in a move of its own.
     """
     desk, plane = office.desk, office.plane
-    looks = desk.channel.sight is Sight.LOOKED
+    sees = desk.channel.sight is Sight.LOOKED
     match view:
         case View.CONNECTION:
             yield from _connects(office)
             yield from _stops(office)
         case View.STATUSES if plane.status is not None:
             yield from _hears(office, plane.status)
-            if looks:
+            if sees:
                 yield from _changed(office, "lists the statuses", StatusSeen(plane.status, ""))
         case View.MARKER:
-            yield from _writes(office, at_once)
-            if looks:
+            yield from _writes(office, looks)
+            if sees:
                 yield from _changed(office, "lists the markers", MarkerSeen(plane.marker))
-        case View.HEARTBEATS if looks:
+        case View.HEARTBEATS if sees:
             for beat in plane.beats:
                 yield from _changed(office, "lists the heartbeats", beat_event(beat))
         case View.STATUSES | View.HEARTBEATS:
@@ -172,7 +172,7 @@ def _hears(office: Office, status: Status) -> Iterator[Act]:
             yield act
 
 
-def _writes(office: Office, at_once: bool) -> Iterator[Act]:
+def _writes(office: Office, looks: bool) -> Iterator[Act]:
     writing, plane = office.desk.writing, office.plane
     if writing is None:
         return
@@ -180,7 +180,7 @@ def _writes(office: Office, at_once: bool) -> Iterator[Act]:
         if writing.hand is Hand.HAS_READ:
             yield Act("cannot write, and will read again", _with_writing(office, writing.again()))
         return
-    if at_once:
+    if not looks:
         looked = read(office)
         write = bucket_write(looked.desk.case, writing.wanted, plane.marker)
         sent = replace(writing, revision=plane.written)

@@ -23,12 +23,12 @@ PLANS: Final = (
     Plan(Scenario("the first, over a plain install", plain=True), 1, 2),
     Plan(Scenario("a marker in three moves", looks=True), 1, 2),
     Plan(Scenario("an abort", wishes=_ABORTED), 1, 2),
+    Plan(Scenario("an abort, and the same version again", wishes=(*_ABORTED, Wish.AGAIN)), 1, 1),
     Plan(Scenario("another order", wishes=(Wish.UPGRADE, Wish.OTHER)), 0, 1),
-    Plan(Scenario("two operators", operators=2), 0, 1),
-    Plan(Scenario("two operators, a marker in three moves", operators=2, looks=True), 0, 0),
-    Plan(Scenario("two operators, and an abort", operators=2, wishes=_ABORTED), 0, 1),
     Plan(Scenario("failed, and again", Kind.SILENT, (Wish.UPGRADE, Wish.AGAIN)), 1, 2),
     Plan(Scenario("failed, and again by retry", Kind.SILENT, (Wish.UPGRADE, Wish.RETRY)), 1, 2),
+    Plan(Scenario("two operators, and an abort", operators=2, wishes=_ABORTED), 0, 1),
+    Plan(Scenario("two operators", operators=2, looks=True), 0, 1),
 )
 
 

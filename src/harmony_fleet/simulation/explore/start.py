@@ -25,6 +25,6 @@ def installed(plain: bool) -> tuple[Device, Plane, DeviceRecord]:
                 device, plane = meeting.device, meeting.plane
                 break
     office = replace(office, plane=plane)
-    for act in acts(office, View.STATUSES, at_once=True):
+    for act in acts(office, View.STATUSES, looks=False):
         office = act.office
     return device, plane, office.record

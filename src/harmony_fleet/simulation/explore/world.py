@@ -247,9 +247,4 @@ class Scenario:
     plain: bool = False
     """At the link's place lies the program itself, as a plain install leaves it."""
     looks: bool = False
-    """An operator looks before it writes a marker, as two do, also where it is alone."""
-
-    @property
-    def at_once(self) -> bool:
-        """Nobody else writes a marker between an operator's looks: it does both in one move."""
-        return not self.looks
+    """An operator reads the bucket, looks at the store, and writes: three moves instead of one."""
