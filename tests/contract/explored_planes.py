@@ -23,7 +23,7 @@ from harmony_fleet.simulation.explore.office import (
     told,
     without_stop,
 )
-from harmony_fleet.simulation.explore.operators import View, acts, wished
+from harmony_fleet.simulation.explore.operators import View, acts, beat_event, wished
 from harmony_fleet.simulation.explore.start import installed
 from harmony_fleet.simulation.explore.world import (
     DEVICE,
@@ -69,7 +69,8 @@ class ExploredPlanes:
         """The one that is offered by one of these names."""
         found = [act for act in acts(self._office(who), view, looks=True) if act.label in labels]
         (act,) = found
-        self._desks[who], self._plane = act.office.desk, act.office.plane
+        office = act.office
+        self._desks[who], self._plane, self._record = office.desk, office.plane, office.record
         return act
 
     def _meet(self, label: str) -> Meeting:
@@ -172,9 +173,12 @@ class ExploredPlanes:
     async def lists_beats(self, who: str) -> bool:
         desk = self._desks[who]
         self._desks[who] = replace(desk, case=replace(desk.case, seen_upgrade=None), saw=None)
-        for act in acts(self._office(who), View.HEARTBEATS, looks=True):
-            assert (act.office.desk.saw, act.office.desk.case.seen_upgrade) == (None, None)
-        return bool(View.HEARTBEATS.of(self._plane).beats)
+        assert self._desks[who].channel.sight is Sight.LOOKED
+        beats = View.HEARTBEATS.of(self._plane).beats
+        # `acts` offers only what changes something, and so nothing here
+        heard = [decide(self._office(who), beat_event(beat)).desk for beat in beats]
+        assert [(desk.saw, desk.case.seen_upgrade) for desk in heard] == [(None, None)] * len(beats)
+        return bool(beats)
 
     # Stops
 

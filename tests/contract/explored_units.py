@@ -1,4 +1,4 @@
-"""The service manager that the explorer assumes, as `unit_script` plays on it: move by move.
+"""The service manager that the explorer assumes, as `unit_player` plays on it: move by move.
 
 Of the ways in which an end may come the explorer knows one: there is no process then. So it is told
 here that it ended, and not how. `moves` must offer exactly one move by each name that is played.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.contract.simulated_units import OPEN
-from tests.contract.unit_script import CANNOT, FAILS, GONE, NEW, OLD, UP, Line, Told, play
+from tests.contract.unit_player import CANNOT, FAILS, GONE, NEW, OLD, UP, Line, Told, play
 
 from harmony_fleet.agent.upgrade.effects import StartCandidate
 from harmony_fleet.agent.upgrade.events import ExpiryMark
@@ -160,6 +160,8 @@ class ExploredUnits:
         self._next_candidate = Kind.NEVER_READY if what == "hang" else Kind.DIES_AS_CANDIDATE
 
     async def tell(self, what: str) -> None:
+        """However it ends. What does not end it the explorer has no move for."""
+        assert what.split(maxsplit=1)[0] in {"exit", "kill"}, what
         self._take("the agent is killed", faulty=True)
 
     async def tell_candidate(self, what: str) -> None:
@@ -210,6 +212,9 @@ class ExploredUnits:
         return self._device.candidate is not None
 
     # What the explorer leaves out
+
+    def let_end(self) -> None:
+        raise NotImplementedError
 
     async def until_told(self) -> None:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The simulator's service manager, as `unit_script` plays on it.
+"""The simulator's service manager, as `unit_player` plays on it.
 
 The guard, the candidate and all that starts, watches and ends are the simulator's own. In place of
 the agent as primary there stands a program that does what the script says.
@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.contract.unit_script import CANNOT, FAILS, NEW, OLD, UP, Line, Told, play
+from tests.contract.unit_player import CANNOT, FAILS, NEW, OLD, UP, Line, Told, play
 
 from harmony_fleet.agent.primary import Primary
 from harmony_fleet.agent.upgrade.ports import UpgradeFault
@@ -68,7 +68,9 @@ class StandIns(ServiceManager):
         while not stand_in.to_end.is_set():
             self._notify.alive()
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.3 * stand_in.lingers)
+        while stand_in.lingers:
+            self._notify.alive()
+            await asyncio.sleep(0.01)
         return 0
 
 
@@ -226,6 +228,10 @@ class SimulatedUnits:
                 stand_in.lingers = True
             case _:
                 stand_in.deaf = True
+
+    def let_end(self) -> None:
+        assert self._units.stand_in is not None
+        self._units.stand_in.lingers = False
 
     async def tell_candidate(self, what: str) -> None:
         (process,) = self._of(CANDIDATE)

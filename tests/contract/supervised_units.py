@@ -1,4 +1,4 @@
-"""The local supervisor, as `unit_script` plays on it: its log, and the programs' trace."""
+"""The local supervisor, as `unit_player` plays on it: its log, and the programs' trace."""
 
 import asyncio
 import os
@@ -6,9 +6,21 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.contract.unit_player import (
+    CANNOT,
+    FAILS,
+    LONG_S,
+    NEW,
+    OLD,
+    PATIENCE_S,
+    SHORT_S,
+    UP,
+    Line,
+    Told,
+    play,
+)
 from tests.contract.unit_programs import leave, program
-from tests.contract.unit_script import CANNOT, FAILS, NEW, OLD, UP, Line, Told, play
-from tests.processes.local_world import SETTINGS, SOON_S, Device, candidate, device
+from tests.processes.local_world import SETTINGS, Device, candidate, device
 
 from harmony_fleet.agent.upgrade.local import ask
 from harmony_fleet.agent.upgrade.local_messages import (
@@ -28,7 +40,6 @@ from harmony_fleet.agent.upgrade.local_messages import (
 from harmony_fleet.embedded.local_device import cut_power, stop_supervisor
 from harmony_fleet.embedded.supervisor.settings import CANDIDATE, SUPERVISOR, UNIT, Settings
 
-LONG_S, SHORTLY_S, READY_S = 1000.0, 0.3, 0.8
 LOOK_AGAIN_S = 0.01
 
 
@@ -39,6 +50,7 @@ class SupervisedUnits:
         self._one, self.events, self.seen = one, list[str](), 0
         self._read, self._versions = 0, dict[str, str]()
         self._stopping: set[asyncio.Task[Machine]] = set()
+        self._ready_s = PATIENCE_S
         one.prepare(settings)
         for version in (OLD, NEW):
             path = one.path_of(version)
@@ -48,8 +60,12 @@ class SupervisedUnits:
             path.chmod(0o755)
         one.boot()
 
+    async def close(self) -> None:
+        """Every stop was answered."""
+        await asyncio.wait_for(asyncio.gather(*self._stopping), PATIENCE_S)
+
     async def _ask(self, request: Request, kind: type[Machine] = Machine) -> Machine:
-        found = await ask(self._one.socket, request, kind, SOON_S)
+        found = await ask(self._one.socket, request, kind, PATIENCE_S)
         self._look()
         return found
 
@@ -82,7 +98,7 @@ class SupervisedUnits:
         self.seen = self.events.index(event, self.seen) + 1
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        ends_s = asyncio.get_running_loop().time() + SOON_S
+        ends_s = asyncio.get_running_loop().time() + PATIENCE_S
         while not condition():
             assert asyncio.get_running_loop().time() < ends_s, f"it never came to: {what}"
             await asyncio.sleep(LOOK_AGAIN_S)
@@ -95,9 +111,10 @@ class SupervisedUnits:
         await self._until(lambda: self._trace()[-1][3] == "told", "told")
 
     async def moment(self) -> None:
-        """What runs once for five times as long as the unit waits."""
+        """The supervisor runs something for five times as long as its unit waits. Both wait by one
+        clock in one loop, so that this is enough however slow the machine is."""
         limit_s = 5 * SETTINGS.restart_s
-        await ask(self._one.socket, Run("/bin/sleep", (f"{limit_s}",), SOON_S), Ran, SOON_S)
+        await ask(self._one.socket, Run("/bin/sleep", (f"{limit_s}",), PATIENCE_S), Ran, PATIENCE_S)
         self._look()
 
     async def state(self) -> str:
@@ -121,6 +138,7 @@ class SupervisedUnits:
 
     def next_candidate(self, what: str) -> None:
         leave(self._one.root, "next-candidate", what)
+        self._ready_s = SHORT_S if what == "hang" else PATIENCE_S
 
     async def tell(self, what: str) -> None:
         pid = (await self._ask(AskState())).unit_pid
@@ -131,6 +149,9 @@ class SupervisedUnits:
         leave(self._one.root, "tell-primary", what)
         told = self._one.root / "tell-primary"
         await self._until(lambda: not told.exists(), f"it takes: {what}")
+
+    def let_end(self) -> None:
+        leave(self._one.root, "let-end", "now")
 
     async def tell_candidate(self, what: str) -> None:
         leave(self._one.root, "tell-candidate", what)
@@ -164,20 +185,21 @@ class SupervisedUnits:
     # The candidate
 
     async def start_candidate(self, version: str, shortly: bool = False) -> bool:
-        asked = candidate(self._one, version, SHORTLY_S if shortly else LONG_S)
+        ready_s, self._ready_s = self._ready_s, PATIENCE_S
+        asked = candidate(self._one, version, SHORT_S if shortly else LONG_S)
         request = StartCandidate(
-            asked.path, asked.arguments, READY_S, runtime_limit_s=asked.runtime_limit_s
+            asked.path, asked.arguments, ready_s, runtime_limit_s=asked.runtime_limit_s
         )
-        found = await ask(self._one.socket, request, Candidate, SOON_S)
+        found = await ask(self._one.socket, request, Candidate, PATIENCE_S)
         self._look()
         return found.running
 
     async def stop_candidate(self) -> None:
-        await ask(self._one.socket, StopCandidate(), Candidate, SOON_S)
+        await ask(self._one.socket, StopCandidate(), Candidate, PATIENCE_S)
         self._look()
 
     async def candidate_runs(self) -> bool:
-        found = await ask(self._one.socket, AskCandidate(), Candidate, SOON_S)
+        found = await ask(self._one.socket, AskCandidate(), Candidate, PATIENCE_S)
         self._look()
         return found.running
 
@@ -211,6 +233,9 @@ def _told(unit: str, version: str, words: str) -> list[str]:
 def on_the_local_supervisor(folder: Path, lines: Sequence[Line], settings: Settings) -> Told:
     async def run() -> Told:
         with device(folder) as one:
-            return await play(SupervisedUnits(one, settings), lines)
+            units = SupervisedUnits(one, settings)
+            told = await play(units, lines)
+            await units.close()
+            return told
 
     return asyncio.run(run())

@@ -4,15 +4,20 @@ Left out there, and so not compared: what is stopped by hand, and started again;
 waits; how an end came; that a candidate is ended when its whole time is over, which is there a
 candidate that is killed. The primary is the shipped one, which ends a candidate once it is READY:
 that one outlives the old primary is shown before that.
+
+Left out too are the lines on one that hangs, that is never ready or that ends before it is, and on
+a guard that hangs: the explorer has one move for all that ends a process, or a guard, and would
+play them as lines that are compared already. In a restart of one that is not ready yet, one that
+has just ended stands for it.
 """
 
 from dataclasses import replace
 
 import pytest
-from tests.contract import unit_script
+from tests.contract import candidate_script, unit_script
 from tests.contract.explored_units import on_the_explorer
 from tests.contract.simulated_units import on_simulated_units
-from tests.contract.unit_script import NEW, Told
+from tests.contract.unit_player import NEW, Told
 
 from harmony_fleet.simulation.explore.device import Devices
 from harmony_fleet.simulation.explore.start import installed
@@ -20,19 +25,16 @@ from harmony_fleet.simulation.explore.world import Candidate, Kind
 
 LINES = (
     unit_script.it_is_started_again_however_it_ends,
-    unit_script.one_that_ends_before_it_is_ready_is_started_again,
-    unit_script.one_that_is_never_ready_is_killed_and_started_again,
-    unit_script.one_that_hangs_is_killed_by_the_watchdog_and_started_again,
-    unit_script.a_guard_that_fails_hangs_or_is_missing_blocks_no_start,
+    unit_script.a_guard_that_fails_or_is_missing_blocks_no_start,
     unit_script.what_the_guard_links_is_what_starts,
     unit_script.what_the_primary_links_is_what_starts_when_it_hands_over,
     unit_script.a_link_that_leads_nowhere_is_tried_until_it_leads_somewhere,
     unit_script.a_restart_by_hand_ends_and_starts_it_whatever_it_does,
-    unit_script.one_candidate_takes_the_place_of_another,
-    unit_script.a_candidate_that_ends_is_gone_and_nobody_starts_it_again,
-    unit_script.a_candidate_that_does_not_get_ready_is_not_there,
-    unit_script.a_reboot_tells_both_to_end_and_starts_the_primary_alone,
-    unit_script.a_power_cut_ends_both_and_starts_the_primary_alone,
+    candidate_script.one_candidate_takes_the_place_of_another,
+    candidate_script.a_candidate_that_ends_is_gone_and_nobody_starts_it_again,
+    candidate_script.a_candidate_that_does_not_get_ready_is_not_there,
+    candidate_script.a_reboot_tells_both_to_end_and_starts_the_primary_alone,
+    candidate_script.a_power_cut_ends_both_and_starts_the_primary_alone,
 )
 
 

@@ -1,4 +1,4 @@
-"""The program that `unit_script` has a real service manager run: a file for each version.
+"""The program that `unit_player` has a real service manager run: a file for each version.
 
 What it is to do next stands in files of a folder, which it takes away as it reads them. What it did
 it writes behind a trace there: boot, pid, role, what, version.
@@ -79,8 +79,9 @@ def live(role):
             rest()
         if how.startswith("exit"):
             leave("ends", int(how.split()[1]))
-    if how == "linger":
-        time.sleep(0.15)
+    while how == "linger" and take("let-end") == "":
+        notify(b"WATCHDOG=1")
+        time.sleep(0.01)
     leave("ends", 0)
 
 role = sys.argv[1] if len(sys.argv) > 1 else "primary"
