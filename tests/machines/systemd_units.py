@@ -1,4 +1,4 @@
-"""A real systemd, as `unit_script` plays on it: the unit that is installed, with shorter times.
+"""A real systemd, as `unit_player` plays on it: the unit that is installed, with its own times.
 
 The candidate is started and stopped by the agent's own executor, within the machine. Without the
 sandbox, which says nothing about starts and ends, and would not let the programs write their trace.
@@ -11,8 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from tests.contract.unit_player import (
+    CANNOT,
+    FAILS,
+    LONG_S,
+    NEW,
+    OLD,
+    PATIENCE_S,
+    SHORT_S,
+    STOPPED,
+    UP,
+    Limit,
+    Line,
+    Told,
+    play,
+)
 from tests.contract.unit_programs import program
-from tests.contract.unit_script import CANNOT, FAILS, NEW, OLD, STOPPED, UP, Line, Told, play
 from tests.machines.hub import Refused
 from tests.machines.machine import Machine
 
@@ -22,16 +36,20 @@ UNIT: Final = "fleet-agent.service"
 LINK, PREVIOUS = "/usr/local/bin/fleet-agent", "/usr/local/lib/fleet-agent/previous"
 FOLDER: Final = "/opt/units"
 CODE: Final = "/opt/under-test"
-PATIENCE_S, LONG_S, SHORTLY_S, READY_S = 20.0, 1000.0, 0.5, 1.5
 _TEMPLATES = Path(harmony_fleet.__file__).parent / "install/roles/fleet_agent/templates"
-_LIMIT = "timeout -k 2 20"
-_TIMES = """
+GUARD_LIMIT_S: Final = 20.0
+_LIMIT = f"timeout -k 2 {GUARD_LIMIT_S:g}"
+_OWN = """
 [Service]
 ExecStopPost={folder}/over
-TimeoutStartSec=2
-WatchdogSec=1
-TimeoutStopSec=1
 """
+SETTINGS: Final = {
+    Limit.GUARD: "",  # stands in the command of the guard
+    Limit.START: f"TimeoutStartSec={SHORT_S:g}\n",
+    Limit.WATCHDOG: f"WatchdogSec={SHORT_S:g}\n",
+    Limit.STOP: f"TimeoutStopSec={SHORT_S:g}\n",
+}
+"""A short limit, for the lines that wait for it."""
 _OVER = """\
 #!/bin/sh
 [ -n "$EXIT_STATUS" ] || exit 0
@@ -70,14 +88,17 @@ _STATES = {
 class SystemdUnits:
     """A `Units`."""
 
-    def __init__(self, machine: Machine, settings: str = "") -> None:
+    def __init__(self, machine: Machine, settings: str, guard_limit_s: float) -> None:
         self._machine, self.events, self.seen = machine, list[str](), 0
         self._read, self._boot = 0, ""
         self._settings = settings
-        self._install()
+        self._ready_s = PATIENCE_S
+        self._install(guard_limit_s)
 
-    def _install(self) -> None:
+    def _install(self, guard_limit_s: float) -> None:
         write, run = self._machine.write, self._machine.run
+        with suppress(Refused):  # there is none yet
+            self._machine.systemctl("stop", UNIT)
         for version in (OLD, NEW):
             text = program(version, FOLDER, LINK, path_of(OLD))
             write(path_of(version), text, 0o755)
@@ -89,8 +110,8 @@ class SystemdUnits:
         write(f"{FOLDER}/trace", "")
         self.link(OLD)
         self.previous(OLD)
-        write(f"/etc/systemd/system/{UNIT}", unit_file())
-        times = _TIMES.format(folder=FOLDER) + self._settings
+        write(f"/etc/systemd/system/{UNIT}", unit_file(guard_limit_s))
+        times = _OWN.format(folder=FOLDER) + self._settings
         write(f"/etc/systemd/system/{UNIT}.d/times.conf", times)
         self._machine.systemctl("daemon-reload")
         self._machine.systemctl("enable", "--now", UNIT)
@@ -125,7 +146,8 @@ class SystemdUnits:
         await self._until(lambda: self._look()[-1][3] == "told", "told")
 
     async def moment(self) -> None:
-        """What runs for three times as long as the unit waits."""
+        """systemd runs something for three times as long as the unit waits. It keeps both times
+        itself, so that this is enough however slow the machine is."""
         self._machine.unit_run("moment", "/bin/sleep", "0.6")
         self._look()
 
@@ -156,6 +178,7 @@ class SystemdUnits:
 
     def next_candidate(self, what: str) -> None:
         self._leave("next-candidate", what)
+        self._ready_s = SHORT_S if what == "hang" else PATIENCE_S
 
     def _leave(self, name: str, what: str) -> None:
         self._machine.write(f"{FOLDER}/{name}.new", what)
@@ -173,6 +196,9 @@ class SystemdUnits:
             return
         self._leave("tell-primary", what)
         await self._until(lambda: self._taken("tell-primary"), f"it takes: {what}")
+
+    def let_end(self) -> None:
+        self._leave("let-end", "now")
 
     async def tell_candidate(self, what: str) -> None:
         self._leave("tell-candidate", what)
@@ -204,7 +230,8 @@ class SystemdUnits:
     # The candidate
 
     async def start_candidate(self, version: str, shortly: bool = False) -> bool:
-        said = self._candidate(version, f"{SHORTLY_S if shortly else LONG_S}", f"{READY_S}")
+        ready_s, self._ready_s = self._ready_s, PATIENCE_S
+        said = self._candidate(version, f"{SHORT_S if shortly else LONG_S}", f"{ready_s}")
         return said == ""
 
     async def stop_candidate(self) -> None:
@@ -225,12 +252,14 @@ def path_of(version: str) -> str:
     return f"/usr/bin/fleet-agent-v{version}"
 
 
-def unit_file() -> str:
-    """As it is installed, without the sandbox; the guard's time is shorter."""
+def unit_file(guard_limit_s: float) -> str:
+    """As it is installed, without the sandbox."""
     text = (_TEMPLATES / f"{UNIT}.j2").read_text().replace("{% include 'sandbox.j2' %}", "")
     assert _LIMIT in text
     filled = text.replace("{{ fleet_agent_previous }}", PREVIOUS)
-    filled = filled.replace("{{ fleet_agent_link }}", LINK).replace(_LIMIT, "timeout -k 2 1")
+    filled = filled.replace("{{ fleet_agent_link }}", LINK).replace(
+        _LIMIT, f"timeout -k 2 {guard_limit_s:g}"
+    )
     assert "{{" not in filled, filled
     return filled
 
@@ -260,4 +289,10 @@ def _told(role: str, what: str, version: str) -> list[str]:
 
 
 def on_systemd(machine: Machine, lines: Sequence[Line], settings: str = "") -> Told:
-    return asyncio.run(play(SystemdUnits(machine, settings), lines))
+    return asyncio.run(play(SystemdUnits(machine, settings, GUARD_LIMIT_S), lines))
+
+
+def at_a_limit(machine: Machine, lines: Sequence[Line], limit: Limit) -> Told:
+    """This one alone is short."""
+    guard_limit_s = SHORT_S if limit is Limit.GUARD else GUARD_LIMIT_S
+    return asyncio.run(play(SystemdUnits(machine, SETTINGS[limit], guard_limit_s), lines))
