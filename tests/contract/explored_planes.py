@@ -17,13 +17,14 @@ from harmony_fleet.simulation.explore.office import (
     Act,
     Office,
     answered,
+    beat_event,
     decide,
     disconnected,
     new_desk,
     told,
     without_stop,
 )
-from harmony_fleet.simulation.explore.operators import View, acts, beat_event, wished
+from harmony_fleet.simulation.explore.operators import View, acts, wished
 from harmony_fleet.simulation.explore.start import installed
 from harmony_fleet.simulation.explore.world import (
     DEVICE,

@@ -73,9 +73,10 @@ class SupervisedUnits:
 
     def _look(self) -> None:
         """Read on in the log, up to a line of a process that has not told its version yet."""
+        log = (self._one.machine.log / f"{SUPERVISOR}.log").read_text()
+        # After the log: of what has ended there, the trace says all by then
         self._versions = {pid: version for _, pid, _, _, version in self._trace()}
-        log = self._one.machine.log / f"{SUPERVISOR}.log"
-        for line in log.read_text().splitlines()[self._read :]:
+        for line in log.splitlines()[self._read :]:
             _, unit, *words = line.split()
             pid = words.pop(0).removeprefix("pid=") if words[0].startswith("pid=") else ""
             version = self._versions.get(pid, "")
