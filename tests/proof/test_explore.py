@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -39,7 +41,7 @@ from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.simulation.explore import operators
 from harmony_fleet.simulation.explore.device import fresh_device
 from harmony_fleet.simulation.explore.moves import BITS
-from harmony_fleet.simulation.explore.number import FIRST, MASK, RECORD, desks_of, parts_of
+from harmony_fleet.simulation.explore.number import DONE, FIRST, MASK, RECORD, desks_of
 from harmony_fleet.simulation.explore.prove import load, replay, save, told
 from harmony_fleet.simulation.explore.running import Run, drive, perform
 from harmony_fleet.simulation.explore.scenarios import PLANS, Plan
@@ -131,7 +133,9 @@ def _between_looks(scenario: Scenario, names: Names) -> set[tuple[int, ...]]:
 
     @cache
     def rest_name(rest: int) -> int:
-        return names.setdefault(parts_of(moves, rest)._replace(desks=()), len(names))
+        device, plane = moves.devices.values[rest & MASK], moves.planes.values[rest >> BITS & MASK]
+        record = moves.records.values[rest >> RECORD & MASK]
+        return names.setdefault((device, plane, record, rest >> DONE), len(names))
 
     for state in search.states:
         plane, record = state >> BITS & MASK, state >> RECORD & MASK
@@ -181,7 +185,17 @@ def _as_soon_as_it_is_ordered(case: Case, upgrade_id: str) -> bool:
     return order is not None and order.upgrade_id == upgrade_id
 
 
-@pytest.mark.parametrize("text", ["{", json.dumps({"scenario": "no such", "faults": 0})])
+NO_TRACES = [
+    "{",
+    json.dumps({"scenario": "no such", "faults": 0}),
+    json.dumps({"scenario": GOOD.name, "faults": 99, "what": "", "story": []}),
+    json.dumps({"scenario": GOOD.name, "faults": -1, "what": "", "story": []}),
+    '{"scenario": "' + GOOD.name + '", "faults": 1e400, "what": "", "story": []}',
+    "[" * 200_000,
+]
+
+
+@pytest.mark.parametrize("text", NO_TRACES, ids=range(len(NO_TRACES)))
 def test_a_file_that_is_no_trace_is_refused_with_a_sentence(text: str, tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     path.write_text(text)
@@ -195,6 +209,31 @@ def test_a_scenario_that_is_not_there_is_refused_and_those_that_are_are_named() 
     done = _explore("--scenario", "to the moon")
     assert done.returncode == 2
     assert "'an abort'" in done.stderr
+
+
+@pytest.mark.parametrize("processes", ["0", "-3", "many"])
+def test_a_number_of_processes_that_is_none_is_refused(processes: str) -> None:
+    done = _explore("--processes", processes)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_ends_the_command_and_its_processes() -> None:
+    command = [sys.executable, "-m", "harmony_fleet.simulation.explore"]
+    long = ["--scenario", "two operators", "--faults", "1", "--processes", "2"]
+    with subprocess.Popen([*command, *long], stderr=subprocess.PIPE, text=True) as asked:
+        try:
+            children = Path(f"/proc/{asked.pid}/task/{asked.pid}/children")
+            while len(workers := children.read_text().split()) < 2:
+                assert asked.poll() is None
+                time.sleep(0.05)
+            asked.send_signal(signal.SIGINT)
+            _, told = asked.communicate(timeout=30)
+        finally:
+            asked.kill()
+    assert (asked.returncode, told) == (130, "interrupted\n")
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        time.sleep(0.05)
 
 
 def test_the_command_prints_a_table_with_what_it_visited() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from harmony_fleet.simulation.arguments import positive, whole
 from harmony_fleet.simulation.judge import Violation
 from harmony_fleet.simulation.quiet import quiet
 from harmony_fleet.simulation.scenario import Scenario, scenario_of
@@ -19,7 +20,6 @@ from harmony_fleet.simulation.world import run
 SHOWN = 5
 """Violations that are made smaller and told; of the others only the seed."""
 PROGRESS_S = 10.0
-MOST_SEEDS = 10**9
 VIOLATED, INTERRUPTED = 1, 130
 
 
@@ -41,12 +41,12 @@ def _arguments() -> argparse.ArgumentParser:
         description="Run the shipped agent and operator in simulated worlds full of faults.",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--seeds", type=_count, default=2000, metavar="N", help="how many worlds")
-    what.add_argument("--seed", type=_number, metavar="S", help="one world, with its whole story")
-    parser.add_argument("--first", type=_number, default=1, metavar="S", help="the first seed")
+    what.add_argument("--seeds", type=positive, default=2000, metavar="N", help="how many worlds")
+    what.add_argument("--seed", type=whole, metavar="S", help="one world, with its whole story")
+    parser.add_argument("--first", type=whole, default=1, metavar="S", help="the first seed")
     cores = os.cpu_count() or 1
     parser.add_argument(
-        "--processes", type=_count, default=cores, metavar="P", help="default: one for each core"
+        "--processes", type=positive, default=cores, metavar="P", help="default: one for each core"
     )
     parser.add_argument(
         "--shrink",
@@ -54,20 +54,6 @@ def _arguments() -> argparse.ArgumentParser:
         help="with --seed: leave out what its violation can do without",
     )
     return parser
-
-
-def _number(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else -1
-    if not 0 <= number <= MOST_SEEDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to {MOST_SEEDS}")
-    return number
-
-
-def _count(text: str) -> int:
-    number = _number(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("0 is too few")
-    return number
 
 
 def _replay(seed: int, smaller: bool) -> int:

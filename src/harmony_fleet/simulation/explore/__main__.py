@@ -8,7 +8,9 @@ from pathlib import Path
 from time import monotonic
 
 from harmony_fleet.contracts.errors import FleetError
+from harmony_fleet.simulation.arguments import positive
 from harmony_fleet.simulation.explore.prove import (
+    FAULTS,
     Task,
     TraceUnusable,
     explore_all,
@@ -34,8 +36,8 @@ def run(arguments: list[str] | None = None) -> int:
                 return _replay(asked.replay)
             return _prove(_tasks(asked.faults, asked.scenario), asked.processes, asked.traces)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)  # its processes end with it: who waited for them would wait long
     except BrokenProcessPool:
         print(
             "explore: one of its processes was killed: is there too little memory?", file=sys.stderr
@@ -50,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="explore", description="Visit every state within a budget of faults."
     )
-    parser.add_argument("--faults", type=int, choices=range(4), help="else as each is planned")
+    parser.add_argument("--faults", type=int, choices=FAULTS, help="else as each is planned")
     parser.add_argument("--scenario", help="of these alone whose name holds this text")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=positive, default=os.cpu_count() or 1)
     parser.add_argument("--traces", type=Path, default=Path(".prove"), help="folder for violations")
     parser.add_argument("--replay", type=Path, help="the file of a trace")
     return parser

@@ -4,7 +4,7 @@ A part is known by its number in a pool; a move of a part that meets another is 
 the pair. What was worked out is checked at once, so that the search only compares numbers.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Generic, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ from harmony_fleet.agent.upgrade.events import StopReceived
 from harmony_fleet.agent.upgrade.states import Starting
 from harmony_fleet.operator.records import DeviceRecord
 from harmony_fleet.simulation.explore import checks
-from harmony_fleet.simulation.explore.device import Devices
+from harmony_fleet.simulation.explore.device import Devices, Steps
 from harmony_fleet.simulation.explore.meeting import Meeting, Meetings
 from harmony_fleet.simulation.explore.office import (
     Act,
@@ -101,9 +101,13 @@ class Moves:
             "answered",
             "stopless",
             "knows_who",
+            "stale",
+            "outage",
+            "returns",
+            "cut",
+            "cut_desk",
+            "plain",
         ):
-            setattr(self, name, cache(getattr(self, name)))
-        for name in ("stale", "outage", "returns", "cut", "cut_desk", "plain"):
             setattr(self, name, cache(getattr(self, name)))
 
     # The device
@@ -111,13 +115,8 @@ class Moves:
     def own(self, device: int, faulty: bool) -> tuple[DeviceMove, ...]:
         """Without the plane, whose number in them means nothing. Faults alone, or what is free."""
         before = self.devices.values[device]
-        meetings = (
-            Meeting(
-                step.label, step.reaction.device, _NO_PLANE, None, step.reaction.answers, step.cost
-            )
-            for step in self._parties[faulty].own(before)
-        )
-        return self._device_moves(before, meetings, faulty)
+        steps = self._parties[faulty].own(before)
+        return self._device_moves(before, _without_plane(steps), faulty)
 
     def met(self, device: int, plane: int, faulty: bool) -> tuple[DeviceMove, ...]:
         before = self.devices.values[device]
@@ -136,13 +135,8 @@ class Moves:
             return ()
         now = BootTime(BOOT, 0.0)
         event = StopReceived(upgrade_id, f"{operator}.{upgrade_id}", now)
-        meetings = (
-            Meeting(
-                step.label, step.reaction.device, _NO_PLANE, None, step.reaction.answers, step.cost
-            )
-            for step in self._parties[faulty].taking(before, "the stop arrives", event)
-        )
-        return self._device_moves(before, meetings, faulty, upgrade_id)
+        steps = self._parties[faulty].taking(before, "the stop arrives", event)
+        return self._device_moves(before, _without_plane(steps), faulty, upgrade_id)
 
     def knows_who(self, device: int) -> bool:
         """It is still to take a stop, and to answer the operator that has sent it."""
@@ -188,8 +182,7 @@ class Moves:
     def merged(self, plane: int, marked: int) -> int:
         """The plane with another marker, which is all that an operator ever changes of it."""
         new, there = self.planes.values[marked], self.planes.values[plane]
-        changes = (new.marker, new.older_marker, new.written)
-        marker, older, written = changes
+        marker, older, written = new.marker, new.older_marker, new.written
         after = replace(there, marker=marker, older_marker=older, written=written)
         return self.planes.number(after)
 
@@ -293,6 +286,12 @@ class Moves:
 
 
 _NO_PLANE = Plane()
+
+
+def _without_plane(steps: Steps) -> Iterator[Meeting]:
+    for step in steps:
+        reaction = step.reaction
+        yield Meeting(step.label, reaction.device, _NO_PLANE, None, reaction.answers, step.cost)
 
 
 def _changed(before: DeviceRecord, after: DeviceRecord) -> str:

@@ -13,6 +13,9 @@ from harmony_fleet.simulation.explore.search import Explored, Search, Violation
 from harmony_fleet.simulation.explore.world import Scenario
 from harmony_fleet.simulation.workers import workers
 
+FAULTS = range(4)
+"""How many a run can be asked for."""
+
 
 class TraceUnusable(FleetError):
     """The file of a trace cannot be read, or names what there is not."""
@@ -50,13 +53,13 @@ def explore_all(tasks: Sequence[Task], processes: int) -> Iterator[Explored]:
 
     Raises BrokenProcessPool where a process of it was killed, as for want of memory.
     """
-    with workers(processes) as pool:
-        try:
-            running = [pool.submit(explore, task) for task in reversed(tasks)]
-            for one in as_completed(running):
-                yield one.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = workers(processes)
+    try:
+        running = [pool.submit(explore, task) for task in reversed(tasks)]
+        for one in as_completed(running):
+            yield one.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def table(found: Sequence[Explored]) -> Iterator[str]:
@@ -106,7 +109,9 @@ def load(path: Path) -> Trace:
             str(read["scenario"]), int(read["faults"]), str(read["what"]), tuple(read["story"])
         )
         plan(trace.scenario)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if trace.faults not in FAULTS:
+            raise ValueError(f"{trace.faults} is no number of faults")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise TraceUnusable(f"{path} is no trace that can be replayed: {error}") from error
     return trace
 
